@@ -1,6 +1,6 @@
 """Builds the parts of a pipeline. Keyword-only parameters of a constructor name the parts that it receives.
 
-Typical order: dataset, task, conditioner, tokenizer, latent, backbone, objective.
+The typical order of building is dataset, task, conditioner, tokenizer, latent, backbone, objective.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Assembly(Mapping[str, Any]):
 
     Args:
         resolved: The configuration.
-        known: Parts and facts that are known already, such as the class names of a saved pipeline.
+        known: Name -> part or fact that is known already, such as the `classes` of a saved pipeline.
     """
 
     def __init__(self, resolved: Resolved, known: Mapping[str, Any] | None = None):
@@ -53,7 +53,7 @@ class Assembly(Mapping[str, Any]):
         return self._built[name]
 
     def built(self) -> dict[str, Any]:
-        """Return the parts built so far. A member of a group has a name such as `guidance cfg`."""
+        """Return the parts that are built so far, by name. A member of a group has a name such as `guidance cfg`."""
         found = {name: part for name, part in self._built.items() if name in self.resolved.slots}
         for kind, word in group_arguments().items():
             group = self._built.get(word)
@@ -106,7 +106,7 @@ class Assembly(Mapping[str, Any]):
         return lambda: _Group(self, self.resolved.groups[kind])
 
     def build(self, part: Part) -> Any:
-        """Build a component, or return the given object. Raises NanoGenError if it lacks a member of its protocol."""
+        """Build a component, or return the given object. Raises NanoGenError if a protocol member is missing."""
         kind = part.chosen.component.kind
         if part.instance is not None:
             protocol_check.check(kind, part.instance, f"{kind}: the object of class {type(part.instance).__qualname__}")
@@ -153,7 +153,7 @@ class _Group(Mapping[str, Any]):
 
 
 def known_words() -> tuple[str, ...]:
-    """Return the keyword-only parameters that a constructor may have."""
+    """Return the names of all parts and facts that a constructor may receive as keyword-only parameters."""
     return (*slots(), *group_arguments().values(), *FACTS)
 
 
@@ -175,7 +175,7 @@ def _misspelt_part(part: Part, name: str) -> str:
 
 
 class AbsentDataset:
-    """Replaces a dataset with missing or wrong data. It has the pipeline's class names; `open` raises `reason`."""
+    """Placeholder for a dataset whose data is missing or wrong. It knows the class names; `open` raises `reason`."""
 
     def __init__(self, classes: tuple[str, ...], reason: DataError):
         self.classes = classes

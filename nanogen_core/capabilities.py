@@ -1,4 +1,4 @@
-"""Checks whether the selected components provide the capabilities that they need from each other. Imports none."""
+"""Checks that the selected components provide the capabilities that others need, without importing any of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Parts = Mapping[str, Sequence[Chosen]]  # kind -> selected components
 
 
 def wanted(parts: Parts, kind: str) -> frozenset[str]:
-    """Return the capabilities that the selected components need from a kind."""
+    """Return the capabilities that the selected components need from the component of this kind."""
     selected = [chosen for members in parts.values() for chosen in members]
     return frozenset().union(*(chosen.component.needs.get(kind, frozenset()) for chosen in selected))
 
@@ -21,7 +21,7 @@ def is_needed(kind: str, chosen: Mapping[str, Mapping[str, Chosen]]) -> bool:
 
 
 def excluded(parts: Parts) -> frozenset[str]:
-    """Return the kinds whose slots are left empty with the selected components."""
+    """Return the kinds that a selected component excludes. Their slots stay empty."""
     return frozenset().union(*(chosen.component.excludes for members in parts.values() for chosen in members))
 
 

@@ -1,4 +1,4 @@
-"""Option classes of components: looks them up, and converts text values to the types of the options."""
+"""Looks up the option classes of components, and converts text values to the types of their options."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def shared(known: Registry, kind: str, old: str, new: str, option: str) -> bool:
 
 
 def typed(merged: Layer, names: Sequence[tuple[str, str]], known: Registry) -> Layer:
-    """Convert command-line strings in a merged layer to option types. `names`: (kind, name) of its components."""
+    """Convert command-line strings in a merged layer to option types. `names` lists its components as (kind, name)."""
     result = dict(merged)
     for kind, name in names:
         config = config_class(known, kind, name)
@@ -50,7 +50,7 @@ def typed(merged: Layer, names: Sequence[tuple[str, str]], known: Registry) -> L
 
 
 def read(options: Mapping[str, Any], config: type) -> Layer:
-    """Convert text values to the option types. If one cannot be read, none is converted; `structure` reports it."""
+    """Convert text values to option types. If one is invalid, return all unchanged: `structure` reports it later."""
     try:
         return read_options(options, config)
     except ConfigError:

@@ -1,8 +1,8 @@
 """Normalises configuration layers to one form and merges them. Later layers override earlier ones.
 
-In a file, a slot is a name or a mapping `{"name": ..., option: value}`. A group is a name, a list of names and such
-mappings, or a mapping of names to options. In a normalised layer, a slot is a mapping or `Given`. A group maps names to
-option mappings, `Given`, or None, which removes the component.
+A file gives a slot as a name or a mapping `{"name": ..., option: value}`. It gives a group as a name, a list of names
+and such mappings, or a mapping of names to options. In a normalised layer, a slot is a mapping or `Given`. A group maps
+each name to options, to `Given`, or to None, which removes the component.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OBJECT = "object"  # key of a slot in a saved configuration whose part was an ob
 
 @frozen
 class Absent:
-    """Placeholder in a saved configuration for an object that the caller must give again. `of` is its class name."""
+    """Placeholder in a saved configuration for an object that the caller must give again. `of` names its class."""
 
     of: str
 
@@ -97,7 +97,7 @@ def merge(layers: Iterable[Layer]) -> Layer:
 def over(low: Any, high: Any, lost: list[str] | None = None, path: str = "") -> Any:
     """Return `high` merged over `low`. Mappings merge key by key; other values of `high` replace those of `low`.
 
-    A string is a component's `name` if the other value is a mapping. If `high` has a `name`, and `low` another or none,
+    A string is a component's `name` if the other value is a mapping. If `high` has a `name` that `low` does not have,
     the result is `high` alone. The paths of the dropped options, which begin with `path`, are appended to `lost`.
     """
     if isinstance(high, str) and isinstance(low, Mapping) and "name" in low:
@@ -120,8 +120,8 @@ def _text(name: Any) -> str:
 def members(
     low: Mapping[str, Any], high: Mapping[str, Any], lost: list[str] | None = None, path: str = ""
 ) -> dict[str, Any]:
-    """Merge a group's components: `high` over `low`. Arguments are as in `over`. `cfg` and `nanogen-core:cfg` are one
-    component."""
+    """Merge the components of a group, `high` over `low`. Arguments are as in `over`. The names `cfg` and
+    `nanogen-core:cfg` mean the same component."""
     result = dict(low)
     for name, options in high.items():
         known = [each for each in result if same(each, name)]

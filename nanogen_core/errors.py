@@ -29,4 +29,4 @@ class TrainingError(NanoGenError):
 
 
 class ConfigWarning(UserWarning):
-    """Warns that settings were dropped, carried over to another component, combined with defaults, or are unused."""
+    """Warns that settings were dropped, kept for another component, combined with defaults, or not used."""

@@ -52,7 +52,7 @@ def branches(
 ) -> tuple[State, State]:
     """Return the conditional and the unconditional velocities of B samples, by one call with 2B rows.
 
-    `Condition.null` of the call marks the unconditional rows, which come last. `null` is the null condition, B rows.
+    The unconditional rows come last, and `Condition.null` marks them. `null` is the null condition, B rows.
     """
     marked = torch.ones(len(null.tokens), dtype=torch.bool, device=null.tokens.device)
     empty = null._replace(null=marked, extras=condition.extras)

@@ -23,12 +23,12 @@ def group_arguments() -> dict[str, str]:
 
 
 def defaults() -> dict[str, Any]:
-    """Return the default components, by slot."""
+    """Return the default component of each slot that has one."""
     return {kind.name: kind.default for kind in registry().kinds.values() if kind.default}
 
 
 def required() -> tuple[str, ...]:
-    """Return the slots that must be filled unless a component excludes them. Others are used only if needed."""
+    """Return the slots that every configuration must fill, unless a selected component excludes them."""
     return tuple(kind for kind in slots() if registry().kinds[kind].required)
 
 

@@ -112,7 +112,7 @@ class Pipeline:
 
     @property
     def device(self) -> torch.device:
-        """Device of the backbone's weights, or else of the tokenizer's; the CPU if both have none."""
+        """Device of the weights of the backbone, else of the tokenizer. It is the CPU if neither has weights."""
         held = [module for part in (self.backbone, self.tokenizer) for module in modules_of(part)]
         return next((p.device for module in held for p in module.parameters()), torch.device("cpu"))
 
@@ -279,7 +279,7 @@ class Pipeline:
             folder: Folder that `save`, a training run or `nanogen import` wrote, or an address `hf://user/name`.
             device: Device of the parts; the CPU by default.
             objects: Parts that were given as objects, such as `backbone=network`. The saved weights are loaded into
-                them. Also options, such as `tokenizer={"path": "my-vae"}`.
+                them. Options may be given too, such as `tokenizer={"path": "my-vae"}`.
 
         Raises:
             ConfigError: `objects` lacks a part that was an object when the pipeline was saved.
@@ -309,7 +309,7 @@ class Pipeline:
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None, **options: Any) -> Pipeline:
-        """Load a pipeline from the folder `name`. If there is none, `name` is a model `user/name` on the hub.
+        """Load a pipeline from the folder `name`. Without such a folder, load the model `user/name` from the hub.
 
         `revision` is a branch, tag or commit on the hub; `options` are the keyword arguments of `load`.
         """

@@ -93,7 +93,7 @@ def add_manifest(module: ModuleType) -> None:
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a Python file as the module `path.stem`. Raises ValueError if it is no such file or the name is taken."""
+    """Import a Python file as the module `path.stem`. Raises ValueError for other files and for names in use."""
     name = path.stem
     if not path.is_file() or path.suffix != ".py" or not name.isidentifier():
         raise ValueError("expected an existing Python file whose name is a Python identifier, such as my_method.py")

@@ -101,7 +101,7 @@ class Conditioner(Protocol):
 
 @runtime_checkable
 class Backbone(Protocol):
-    """The trained network. Its Component states optional features as capabilities:
+    """The trained network. `Component.provides` lists its optional features, called capabilities:
 
     - `two-time`: the output depends on `times.r` as well as on `times.t`.
     - `features`: returns intermediate block outputs (`intermediates`).
@@ -203,7 +203,7 @@ class Task(Protocol):
 
         Args:
             split: "train" or "val".
-            batch_size: Size of the global batch. With several processes, each yields its part of it.
+            batch_size: Size of the global batch. With several processes, each process yields its share.
             seed: Determines the order of the examples.
             start: Number of batches to skip, to resume a run.
             num_workers: Number of loader processes; 0 loads in this process.
@@ -226,7 +226,7 @@ class Task(Protocol):
         """Return the configured metrics by name. Each is built on first access."""
 
     def captions(self, batch: Batch) -> Sequence[str]:
-        """Return a short text for each example or request, printed beside its image."""
+        """Return a short text for each example or request, to show with its image."""
 
 
 class Dataset(Protocol):
@@ -249,7 +249,7 @@ class Dataset(Protocol):
 
 
 class Examples(Protocol):
-    """A map-style dataset. With `__getitems__(indices) -> list[Example]` it is read in batches.
+    """A map-style dataset. If it defines `__getitems__(indices) -> list[Example]`, it is read in batches.
 
     `__getitem__` raises `nanogen_data.corrupt.CorruptSampleError` for a corrupt example; the loader then takes the next
     one. Optional attribute `max_corrupt`: allowed fraction of corrupt examples (default 0.01). Optional method

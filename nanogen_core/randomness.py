@@ -90,7 +90,7 @@ FIRST, SECOND = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
 
 
 def splitmix(seeds: Tensor, counters: Tensor) -> Tensor:
-    """Return output number `counters` of SplitMix64 generators (Steele, Lea and Flood 2014).
+    """Return the outputs at positions `counters` of SplitMix64 generators (Steele, Lea and Flood 2014).
 
     An output depends only on its seed and counter, so all outputs are computed at once. `seeds` and `counters` (>= 0)
     are int64 tensors that broadcast. All 64 bits of the returned int64 values are random.

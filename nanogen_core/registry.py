@@ -46,7 +46,7 @@ class Chosen:
 
 @frozen
 class Command:
-    """A command of the command line: `target` is `"module:command"` of its click command, `help` one line."""
+    """A command of the command line. `target` references a click command: `"module:command"`. `help` is one line."""
 
     target: str
     help: str
@@ -112,7 +112,7 @@ class Registry:
 
 @lru_cache(maxsize=1)
 def registry() -> Registry:
-    """Return the registry of this process, with the manifest files of NANOGEN_PLUGIN. Cached until `register`."""
+    """Return this process's registry, including manifest files in NANOGEN_PLUGIN. It is cached until `register`."""
     for path in inherited():
         _add(_loaded(path))
     return collect(discover())
@@ -304,7 +304,7 @@ def import_object(reference: str) -> Any:
 
 @lru_cache(maxsize=1)
 def known_distributions() -> Mapping[str, str]:
-    """Return the package to install for each extra of nanogen-core, such as a component's name."""
+    """Map each extra of nanogen-core, such as the name of a component or command, to the package that provides it."""
     from importlib.metadata import PackageNotFoundError, requires  # takes 40 ms; only error messages need it
 
     try:

@@ -61,7 +61,7 @@ class Resolution:
         )
 
     def written(self, task: str | None = None) -> Layer:
-        """Merge the user's layers for a task; by default for the one that they select."""
+        """Merge the user's layers for a task; by default for the task that the layers select."""
         mistakes: list[str] = []
         chosen = self._task() if task is None else task
         layers = [layer for raw in self.layers for layer in split(raw, chosen, mistakes)]

@@ -1,4 +1,4 @@
-"""Euler and Heun samplers, and `velocity_field`, which turns a network into the function they integrate."""
+"""Euler and Heun samplers, and `velocity_field`, which turns a network into the function that they integrate."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def intervals(grid: Tensor, like: Tensor) -> Iterator[Times]:
 
 
 def network_inputs(objective: Objective, state: State, times: Times) -> tuple[State, Times]:
-    """Return the network's inputs: `objective.network_inputs(state, times)`, else (state, times)."""
+    """Return the inputs of the network: `objective.network_inputs(state, times)` if defined, else (state, times)."""
     scaled: tuple[State, Times] = getattr(objective, "network_inputs", lambda *inputs: inputs)(state, times)
     return scaled
 

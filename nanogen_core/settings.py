@@ -22,8 +22,8 @@ class ClassifierFreeConfig:
         scale: Guidance scale; 1 means no guidance.
         t_min: Lower end of the guided interval. The velocity at time t is guided if t_min <= t <= t_max.
         t_max: Upper end of the guided interval. Outside the interval the velocity is v_c.
-        channels: Number of guided latent channels, from the first; None for all. For their published samples, DiT and
-            SiT guided three of four.
+        channels: Number of latent channels that are guided, counted from the first; None for all. The published
+            samples of DiT and SiT guide three of four.
     """
 
     scale: float = field(default=1.0, validator=guidance_scale)

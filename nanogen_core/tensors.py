@@ -175,7 +175,7 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
 
 
 def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condition:
-    """Replace the rows of `condition` where `dropped` [B] is true by rows of `null` (condition dropout).
+    """In the rows where `dropped` [B] is true, replace `condition` by `null` (condition dropout).
 
     Both conditions have B rows. The shorter one is padded. The result has `dropped` as its `null`, and the `extras` of
     `condition`.
@@ -188,7 +188,7 @@ def where_null(dropped: Tensor, condition: Condition, null: Condition) -> Condit
 
 
 def join_conditions(first: Condition, second: Condition) -> Condition:
-    """Concatenate to [B1 + B2, L, D]. Pads the shorter condition. Raises ValueError if the names of `extras` differ."""
+    """Concatenate to [B1 + B2, L, D]. Pads the shorter one. Raises ValueError if the names of `extras` differ."""
     if first.extras.keys() != second.extras.keys():
         raise ValueError(f"The conditions have different extras: {sorted(first.extras)} and {sorted(second.extras)}.")
     first, second = _equally_long(first, second)

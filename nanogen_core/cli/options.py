@@ -70,8 +70,8 @@ def override_layer(settings: tuple[str, ...]) -> dict[str, Any]:
     """Convert `--set` options to one layer: `("train.steps=10", "task=t2i")` becomes
     `{"train": {"steps": "10"}, "task": {"name": "t2i"}}`.
 
-    The order matters only for equal paths: the last value wins, except that names of a group accumulate. Values are
-    `Typed` strings, read later by option type. Raises ConfigError for a malformed setting and for a contradiction.
+    The order matters only for settings of the same path. The last one wins, but names of a group accumulate. Values are
+    strings (`Typed`), which are converted later. Raises ConfigError if a setting is malformed or contradicts another.
     """
     layer: dict[str, Any] = {}
     for setting in settings:

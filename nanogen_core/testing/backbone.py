@@ -40,7 +40,7 @@ class BackboneContract:
         latent: Shape of the latents to test with.
         conditions: Shapes of the conditions to test with.
         intermediates: Block outputs to request if the backbone provides "features" or "token-times".
-        extras: Names in `Condition.extras` that the backbone reads -> number of values per sample.
+        extras: Name in `Condition.extras` that the backbone reads -> number of values per sample.
         tolerance: Largest allowed difference of outputs that must be equal up to rounding.
         effect: Smallest output difference that counts as a dependence on an input.
     """

@@ -30,8 +30,8 @@ class ObjectiveContract:
 
     Attributes:
         latent: Shape of the latents to test with.
-        predicts: What the objective's network predicts: "velocity" or "data". For "solved", the contract inverts
-            `velocity` and `network_inputs`. Override `true_prediction` for other predictions.
+        predicts: What the objective's network predicts: "velocity" or "data". With "solved", the contract
+            finds it by inverting `velocity` and `network_inputs`. Override `true_prediction` for other predictions.
         steps: Numbers of sampling steps with which the true velocity leads to the data.
         damped_below: Time up to which the objective damps velocities; `denoised` is not tested there.
         tolerance: Largest allowed difference from the exact solution.
@@ -51,7 +51,7 @@ class ObjectiveContract:
         return {"latent": cls.latent, "condition": ConditionSpec(width=width, length=1), "backbone": network}
 
     def true_prediction(self, objective: Objective, state: State, times: Times, clean: State) -> State:
-        """Return the exact output of the network for `state` and `times` as returned by `network_inputs`.
+        """Return the exact output of the network for its inputs `state` and `times`, which `network_inputs` returned.
 
         Override it for predictions that `predicts` does not cover.
         """

@@ -55,9 +55,9 @@ def solved_prediction(objective: Objective, state: State, times: Times, clean: S
 
 
 def keep_inputs(objective: Objective) -> Callable[[State, Times], tuple[State, Times]]:
-    """Return a function that maps the result of the last call of `objective.network_inputs` to its arguments.
+    """Make `objective.network_inputs` remember its last call, and return a function that inverts this call.
 
-    Replaces this method by one that keeps its arguments. Results of earlier calls are returned unchanged.
+    The function maps the result of the last call to the arguments of that call. It returns other inputs unchanged.
     """
     original = getattr(objective, "network_inputs", None)
     if original is None or hasattr(original, "kept"):

@@ -23,8 +23,8 @@ class SamplerContract:
         sampler: The sampler.
 
     Attributes:
-        order: Order of convergence of a deterministic sampler: doubling the steps divides the error by 2^order. 0 for a
-            stochastic one.
+        order: Order of convergence of a deterministic sampler: doubling the steps divides the error by 2^order. It
+            is 0 for a stochastic sampler.
         steps: Number of steps with which the samples' standard deviation is within 10% of the data's.
     """
 

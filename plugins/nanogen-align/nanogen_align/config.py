@@ -22,8 +22,8 @@ class RepaConfig:
         weight: Weight of the loss.
         projector: "linear" is one linear map, "mlp" three linear layers with SiLU between them.
         mlp_width: Inner width of the "mlp".
-        distance: Mean squared error, or negative cosine similarity.
-        until: Number of steps with the loss (HASTE, arXiv 2505.16792). Null keeps it to the end.
+        distance: "mse" is the mean squared error, "cosine" the negative cosine similarity.
+        until: Number of training steps with this loss (HASTE, arXiv 2505.16792). Null means all steps.
     """
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
@@ -45,8 +45,8 @@ class IRepaConfig:
         weight: Weight of the loss.
         gamma: Fraction of the mean that is removed from the teacher's patch tokens y. Targets are
             `(y - gamma mean(y)) / std(y)`, with mean and std over the tokens of an image.
-        distance: Mean squared error, or negative cosine similarity.
-        until: Number of steps with the loss (HASTE, arXiv 2505.16792). Null keeps it to the end.
+        distance: "mse" is the mean squared error, "cosine" the negative cosine similarity.
+        until: Number of training steps with this loss (HASTE, arXiv 2505.16792). Null means all steps.
     """
 
     teacher: Any = field(default=DEFAULT_TEACHER, validator=is_slot)
@@ -78,10 +78,10 @@ class DistillConfig:
     Args:
         teacher: Folder of a run or saved pipeline. Its latents and tokenizer must equal the student's. Its weights and
             configuration enter the fingerprint of the training run.
-        match: Compare "velocity" or "features" (block outputs).
+        match: "velocity" compares velocities, "features" compares block outputs.
         weight: Weight of the loss.
-        block: Block of the student whose output `match: features` compares, counted from 1.
-        teacher_block: The same for the teacher. Null uses `block`.
+        block: Student block that `match: features` compares, counted from 1.
+        teacher_block: Teacher block that `match: features` compares, counted from 1. Null uses the number `block`.
     """
 
     teacher: str = ""

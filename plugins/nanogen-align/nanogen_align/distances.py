@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def squared(projected: Tensor, target: Tensor) -> Tensor:
-    """Return the squared error [] of tokens [..., D], averaged over all axes."""
+    """Return the mean squared error of tokens [..., D], a scalar."""
     return F.mse_loss(projected, target)
 
 
 def cosine(projected: Tensor, target: Tensor) -> Tensor:
-    """Return the negative mean cosine similarity [] of tokens [..., D]. It is in [-1, 1]."""
+    """Return the negative mean cosine similarity of tokens [..., D], a scalar in [-1, 1]."""
     return -F.cosine_similarity(projected, target, dim=-1).mean()
 
 

@@ -29,8 +29,8 @@ CONDITIONING = ("conditioner", "encoder")  # the parts that decide what conditio
 class Distill(Auxiliary):
     """Distillation: `weight * mean((student - teacher)^2)` at the same noisy state, times and condition.
 
-    Compares velocities or block outputs. A linear map is applied to the student's block output. A teacher whose network
-    takes only t (flow matching) predicts no average velocity, so a MeanFlow student's is compared only where r = t.
+    Compares velocities or block outputs. A linear map is applied to the student's block output. If the teacher
+    predicts no average velocities (flow matching), velocities of a MeanFlow student are compared only where r = t.
     Differences of velocities are divided by sqrt((a'(t)^2 + s'(t)^2) / 2) for the path a(t) data + s(t) noise. The
     divisor is 1 on the straight path.
 

@@ -20,7 +20,7 @@ def as_tokens(feature_map: Tensor) -> Tensor:
 
 
 def resampled(tokens: Tensor, count: int) -> Tensor:
-    """Resample tokens [B, N, D] of a square grid to [B, count, D] (bilinear). Grids of equal size are unchanged."""
+    """Resample tokens [B, N, D] of a square grid to [B, count, D] (bilinear). If N = count, they are unchanged."""
     if tokens.shape[1] == count:
         return tokens
     side = math.isqrt(count)

@@ -14,7 +14,7 @@ from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
 class Internal:
     """Guidance `base + w (full - base)` of velocities at times t in [t_min, t_max], with w = `scale`.
 
-    `base` is the velocity of the head on an intermediate block, `full` that of the network's output. Under
+    `base` is the velocity that a head on an intermediate block predicts, `full` the network's own velocity. Under
     classifier-free guidance both branches are guided; `null_scale` sets the scale of the unconditional branch. The
     class token (REG) has no such head and is not guided.
 

@@ -13,7 +13,7 @@ DEFAULT_TEACHER = "dinov2-vit-b"
 
 
 def slot(teacher: Any) -> dict[str, Any]:
-    """Return `teacher` as a mapping: a string becomes `{"name": teacher}`. Other types give an empty one."""
+    """Return `teacher` as a mapping: a string becomes `{"name": teacher}`. A value of another type becomes `{}`."""
     if isinstance(teacher, str):
         return {"name": teacher}
     return dict(teacher) if isinstance(teacher, Mapping) else {}

@@ -1,4 +1,4 @@
-"""Shapes of a backbone's block outputs, by a forward pass on the meta device."""
+"""Finds the shapes of a backbone's block outputs by a forward pass on the meta device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nanogen_core.tensors import Condition, State, Times
 
 
 def intermediate_shape(backbone: nn.Module, name: str, latent: LatentSpec, condition: ConditionSpec) -> tuple[int, int]:
-    """Return number and width of the image tokens of a block output. Runs one forward pass on the meta device.
+    """Return the number and width of the image tokens in a block output. Runs one forward pass on the meta device.
 
     Args:
         name: Name of the block output, such as "block.8".

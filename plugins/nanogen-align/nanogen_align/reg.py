@@ -32,15 +32,15 @@ POOLS: Mapping[str, Callable[[Tensor, Tensor | None], Tensor]] = {"class": class
 
 
 class Reg(Auxiliary):
-    """REG: adds a teacher's class token to the state. The token is noised at the same time t as the latent.
+    """REG: adds a teacher's class token to the state. The token gets the noise level of the latent (the same t).
 
     The objective computes the loss of the class token, with the weight `objective.cls_token_weight`.
 
     Args:
-        config: Teacher and token.
+        config: The teacher, and which of its tokens is added.
 
     Raises:
-        Incompatible: The teacher has no class token, and `token` is "class".
+        Incompatible: `token` is "class", but the teacher has no class token.
     """
 
     def __init__(self, config: RegConfig):
@@ -54,7 +54,7 @@ class Reg(Auxiliary):
             )
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return the class tokens [B, D] of the images, or the means of their patch tokens."""
+        """Return the teacher's class token of each image [B, D], or the mean of its patch tokens (`token: mean`)."""
         assert batch.images is not None, "the batch has no images for the teacher"
         return {EXTRA: self._pool(*self.teacher.encode(batch.images))}
 

@@ -26,7 +26,7 @@ EXTRA = "repa"
 class Repa(Auxiliary):
     """REPA: `weight * distance(projector(block output), patch tokens of the teacher)`.
 
-    With REG, the class token's block output is also aligned with the clean class token, by the same projector.
+    With REG, the class token's block output is also aligned with the clean class token, through the same projector.
 
     Args:
         config: Options of the loss.

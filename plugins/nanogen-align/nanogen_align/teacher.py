@@ -63,7 +63,7 @@ _SHARED: WeakValueDictionary[str, Teacher] = WeakValueDictionary()
 
 
 def teacher_of(named: str | Mapping[str, Any], path: str = "teacher") -> Teacher:
-    """Return the teacher that `named` selects. Losses share a teacher if its name, options and files are equal.
+    """Return the teacher that `named` selects. Losses share one teacher if its name, options and files are equal.
 
     Args:
         named: Name of a vision encoder, or a mapping with its `name` and options.

@@ -48,8 +48,8 @@ class PerceptualDistance(nn.Module):
         """Build the network from state dicts.
 
         Args:
-            vgg: torchvision's VGG16.
-            heads: The linear heads of LPIPS.
+            vgg: State dict of torchvision's VGG16.
+            heads: State dict of the linear heads of LPIPS.
 
         Raises:
             DataError: A tensor is missing or has another shape.

@@ -26,7 +26,7 @@ def weight_files(folder: str | None) -> tuple[Path, Path]:
             (torchmetrics, lpips).
 
     Raises:
-        DataError: A file is missing. The message has its URL and target path.
+        DataError: A file is missing. The message states where to download it, and where to save it.
     """
     home = Path(folder).expanduser() if folder else Path(torch.hub.get_dir()) / "checkpoints"
     files = home / VGG, next((path for path in (home / HEADS, *_packaged()) if path.is_file()), home / HEADS)

@@ -20,15 +20,15 @@ class AlphaFlowConfig(MeanFlowConfig):
 
     Args:
         probability: Probability of r < t.
-        mix: Whether r < t is drawn for each "sample" or each "step".
-        norm_eps: The loss of a sample is `factor e / (sg(e) + norm_eps)^norm_p` for its mean squared error e. The
-            factor is alpha where r < t and alpha > 0, and 1 elsewhere.
+        mix: "sample" draws for each sample whether r < t; "step" draws once for all samples of a step.
+        norm_eps: Constant in the loss `factor e / (sg(e) + norm_eps)^norm_p` of a sample with the mean squared error e.
+            The factor is alpha where r < t and alpha > 0, and 1 elsewhere.
         omega, kappa: Weights of the guided target, as in MeanFlow.
         t_min, t_max: Interval of times with guidance in the target, both ends excluded.
         alpha_start, alpha_end: Steps between which alpha falls from 1 to 0. It is 1/2 in the middle.
         alpha_gamma: Steepness of the sigmoid along which alpha falls.
         alpha_clamp: Values of alpha below this become 0, values above 1 - alpha_clamp become 1.
-        clamp: Limit of the absolute values of the targets where r < t, while alpha > 0. Null disables it.
+        clamp: Limit of the absolute values of targets where r < t and alpha > 0. Null disables the limit.
     """
 
     probability: float = field(default=0.5, validator=unit)

@@ -51,14 +51,15 @@ class AlphaFlow(MeanFlow):
         Args:
             nets: The networks by role. Only "student" is used.
             clean: Data: latents [B, C, h, w].
-            condition: Conditions of the batch. Rows may be null; their target has no guidance.
+            condition: Conditions of the batch. Rows may be null; the target of such a row has no guidance.
             null: The null condition, for the unconditional velocity of the target.
             rng: Random numbers of times and noise. Its step sets alpha.
 
         Returns:
             The total loss, its terms by name, and the forward pass. The term "alphaflow" is the batch mean of the
-            samples' losses (see the class). Each additional head adds a term; its target is the unguided velocity, its
-            factor `internal_weight`. Two parts are not in the total: "error", the mean squared error, and "alpha".
+            samples' losses (see the class). Each additional head adds a term with the factor `internal_weight`. The
+            target of a head is the unguided velocity. Two parts are not in the total: "error", the mean squared error,
+            and "alpha".
         """
         alpha, has_interval = self.alpha(rng.step), self.has_interval(rng)
         times, noise = self.times(rng, has_interval.rows), self.flow.noise(rng)
@@ -102,7 +103,7 @@ class AlphaFlow(MeanFlow):
     def prediction_and_target(
         self, inputs: MeanFlowInputs, alpha: float, has_interval: Intervals
     ) -> tuple[Prediction, Tensor]:
-        """Return the prediction u(z_t, t, r), with gradient, and its target [B, C, h, w], without.
+        """Return the prediction u(z_t, t, r) and its target [B, C, h, w]. Only the prediction has a gradient.
 
         Args:
             inputs: The inputs of the step.

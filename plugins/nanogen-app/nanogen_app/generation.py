@@ -75,7 +75,8 @@ class LoadedRun:
     def classes(self) -> dict[str, str]:
         """Map the menu entry of each class to its request. The result is empty if the task takes captions.
 
-        Both are the class name. If several classes share a name, the entry is `name (number)` and the request `number`.
+        Entry and request are the class name. If several classes share a name, each has the entry `name (number)` and
+        the request `number`.
         """
         names = list(self.pipeline.parts["classes"])
         if not names or self.pipeline.task.make_batch(["0"]).labels is None:

@@ -46,7 +46,10 @@ def page(runs: Sequence[LoadedRun]) -> gr.Blocks:
 
 
 def generator(runs: Sequence[LoadedRun]) -> Any:
-    """Return the function of the button: inputs -> images, strip and note of each run. It raises gr.Error."""
+    """Return the function that the button calls: inputs -> images, strip and note of each run.
+
+    Every error that it raises is a gr.Error with a message for the user.
+    """
 
     def generate(
         request: str,

@@ -65,7 +65,7 @@ class _RecordingSampler:
         steps: int,
         rng: KeyedRNG,
     ) -> State:
-        """Return the state of the other sampler at t = 0."""
+        """Return the state that the recorded sampler reaches at t = 0."""
         number, last = 0, (1.0, noise)
 
         def report() -> None:
@@ -93,8 +93,8 @@ class _RecordingSampler:
 def decoded(pipeline: Pipeline, states: Sequence[RecordedState]) -> Tensor:
     """Decode states to images [n, 3, H, W] in [-1, 1].
 
-    x_t = a clean + s noise is divided by sqrt(a^2 + s^2) if that is above 1. Flow matching keeps x_t unchanged. The
-    large noise of EDM gets the scale of data, which decoders expect.
+    x_t = a clean + s noise is divided by sqrt(a^2 + s^2) if this root is above 1. Flow matching keeps x_t unchanged.
+    The large noise of EDM gets the scale of data, which decoders expect.
     """
     latents = [state.latent / _scale(pipeline.objective, state) for state in states]
     rngs = [KeyedRNG(state.seed, [state.slot]) for state in states]

@@ -1,4 +1,4 @@
-"""Chooses the columns of images, labels and captions: by the options, by the usual name, or the only candidate."""
+"""Chooses the columns of images, labels and captions by the options, by type and by usual names."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ class Rows:
         return Example(read_cell_image(cell, self._root, piece.path, place), **fields)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
-        """Read several rows. Rows are sorted first, so each piece is read once."""
+        """Read several rows, in the order of `indices`. Each piece of a table is read only once."""
         found = {index: self[index] for index in sorted(set(indices))}
         return [found[index] for index in indices]
 

@@ -1,4 +1,4 @@
-"""Finds the files of a split: those listed by `save_to_disk`, or parquet files by name."""
+"""Finds the files of a split: the list that `save_to_disk` wrote, or parquet files by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PART = re.compile(r".*-(\d{1,9})-of-(\d{1,9})\.parquet")
 def files_of(root: Path, split: str) -> list[Path]:
     """Return the files of a split, in order.
 
-    Raises DataError if there are none or several sets of them, or a file is missing or not a regular file.
+    Raises DataError if there is no file, if there are several sets of files, or if one is not a regular file.
     """
     names = SPLITS.get(split, (split,))
     folders = [root / name for name in names if is_file(root / name / STATE)]

@@ -1,4 +1,4 @@
-"""Work that is divided among the tasks of a SLURM job array. A last job combines their results."""
+"""Work that is divided among the tasks of a SLURM job array. A last job combines the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POLL = 5.0  # seconds between checks of the last job
 
 
 class Call(Checkpointable):
-    """Function call that runs as one job. A requeued job calls the function again, which has to resume its work.
+    """Function call that runs as one job. A requeued job repeats the call: the function has to resume its own work.
 
     Args:
         function: Module-level function. The job imports it.
@@ -40,7 +40,7 @@ class ArrayWork:
     """Work for a job array.
 
     Attributes:
-        parts: Calls of the array's tasks, which are independent of each other.
+        parts: One call for each task of the array. Tasks do not depend on each other.
         last: Call that runs after all parts have succeeded. It returns the result of the work.
         request: JSON values that identify the work.
         logs: Folder for the scripts, the output and the results of the jobs.

@@ -79,7 +79,7 @@ class LocalQueue:
         return Submission(job, attempt)
 
     def submitted(self, logs: Path) -> Submission | None:
-        """Return None. Raises NanoGenError if the job was submitted to SLURM."""
+        """Return None: local jobs have no record. Raises NanoGenError if `logs` has the record of a SLURM job."""
         if record := _record(logs):
             raise NanoGenError(
                 f"This work was submitted to SLURM as job {record['id']}: use --executor {SLURM}, or cancel the job and"

@@ -30,7 +30,7 @@ class Resources:
 
     Attributes:
         gpus: Number of GPUs. None: no request to SLURM; a local job sees all visible GPUs.
-        hours: Time limit. A training that reaches it is requeued and resumes from its checkpoint.
+        hours: Time limit in hours. A training that reaches it is requeued and resumes from its checkpoint.
         partition: SLURM's partition.
         slurm: Other options of sbatch without their dashes, such as `{"mem": "64G"}`; True for one without a value.
     """

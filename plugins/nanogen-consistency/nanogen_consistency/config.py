@@ -43,7 +43,8 @@ class SCMConfig(TrigFlowConfig):
     The noise levels follow the paper's consistency training on CIFAR-10.
 
     Args:
-        tangent_warmup: Number of steps in which the factor r of the tangent's second term grows from 0 to 1. 0: r = 1.
+        tangent_warmup: Number of steps in which the factor r of the tangent's second term grows from 0 to 1. 0
+            means r = 1 in every step.
         tangent_constant: Constant c of the tangent normalization g / (|g| + c).
         teacher: Folder of a run or pipeline that was trained with `trigflow`, for consistency distillation. Null trains
             on data (consistency training).

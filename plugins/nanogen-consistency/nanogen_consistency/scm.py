@@ -21,7 +21,7 @@ from nanogen_meanflow.derivative import METHODS, JVPInputs, JVPOutput
 class SCM(TrigFlow):
     """Continuous-time consistency model: `f(x, a) = cos(a) x - sin(a) sigma_d F(x / sigma_d, a)`.
 
-    f predicts the data, and is trained to be constant along the solutions of dx/da. The loss is
+    f predicts the data, and is trained to be constant along solutions x(a) of the ODE. The loss is
     `exp(w(a)) |F - sg(F) - g|^2 - w(a)` with the tangent g of Algorithm 1:
 
     `g = -cos(a)^2 (sigma_d F - dx/da) - r cos(a) sin(a) (x + sigma_d dF/da)`, then `g / (|g| + c)`
@@ -35,7 +35,7 @@ class SCM(TrigFlow):
     Args:
         config: Options of the objective.
         latent: Shape of the latents. It must have no class token.
-        condition: Shape of the condition. The teacher's must be equal.
+        condition: Shape of the condition. The teacher must have the same.
 
     Raises:
         Incompatible: `latent` has a class token, the teacher's objective is not TrigFlow, or its latents, conditions or
@@ -65,11 +65,12 @@ class SCM(TrigFlow):
             clean: Data: latents [B, C, h, w].
             condition: Conditions of the batch. Rows may be null; the teacher has no guidance there.
             null: The null condition, for the guidance of a teacher.
-            rng: Random numbers of times and noise. Its step sets r.
+            rng: Random numbers for times and noise, one slot per sample. `rng.step` determines r.
 
         Returns:
-            The batch mean of the weighted errors. Parts, as batch means: `scm` is the unweighted squared error, equal
-            to `|g|^2 / (|g| + c)^2`; `tangent` is |g| before the normalization. Additional heads learn dx/da.
+            The batch mean of the weighted errors, and batch means of the parts. The part `scm` is the unweighted
+            squared error, equal to `|g|^2 / (|g| + c)^2`. The part `tangent` is |g| before the normalization.
+            Additional heads learn dx/da.
         """
         noise, t = self.noise(rng), self.times(rng)
         state = self.interpolate(clean, noise, t)

@@ -58,7 +58,7 @@ class TrigFlow(nn.Module):
             clean: Data: latents [B, C, h, w], and class tokens [B, D] for REG.
             condition: Conditions of the batch. Rows may be null.
             null: Unused: the loss needs no unconditional prediction.
-            rng: Random numbers of times and noise, one slot per sample.
+            rng: Random numbers for times and noise, one slot per sample.
 
         Returns:
             The batch mean of the weighted errors, the means of `errors` by name, and the forward pass.

@@ -27,11 +27,11 @@ _WORD = 1 << 32
 
 
 class WeightedCaptions(tuple[str, ...]):
-    """Several captions of an image with their probabilities.
+    """Several captions of an image, each with a probability.
 
     Args:
         texts: The captions.
-        weights: Probability of each; they sum to 1.
+        weights: Probability of each caption. The probabilities sum to 1.
         missing: Keys of `dataset.captions` that the example lacks. They have no share in `weights`.
     """
 
@@ -55,7 +55,8 @@ def mixed(probabilities: Mapping[str, float], read: Callable[[str], Captions], n
 
     Args:
         probabilities: Probability of each key.
-        read: Returns the captions under a key. Raises CorruptSampleError, with a reason in `ABSENT` if there are none.
+        read: Function that returns the captions under a key. It raises CorruptSampleError for an invalid caption. If
+            there are no captions, the error has a reason in `ABSENT`.
         name: Name of the image in error messages.
 
     Raises:
@@ -90,7 +91,7 @@ def numbered(text: str) -> tuple[str, int | None]:
 
 
 def nth(captions: Captions, number: int | None, name: str) -> Captions:
-    """Return caption `number` (from 1), or all captions for None. Raises CorruptSampleError if it does not exist."""
+    """Return caption `number`, counted from 1; all captions for None. Raises CorruptSampleError if it is missing."""
     if number is None:
         return captions
     texts = texts_of(captions)
@@ -158,7 +159,10 @@ def captions_of(value: object, name: str) -> Captions:
 
 
 def choice(captions: str | Sequence[object], number: int) -> int:
-    """Return the index of the caption that a random 32-bit number draws. `WeightedCaptions` are drawn by weight."""
+    """Return the index of one caption, chosen at random by the 32-bit number `number`.
+
+    All captions are equally likely, except that `WeightedCaptions` have their own probabilities.
+    """
     if isinstance(captions, str):
         return 0
     drawn = key("caption", number)
@@ -169,14 +173,17 @@ def choice(captions: str | Sequence[object], number: int) -> int:
 
 
 class MissingCaptions:
-    """Count the examples that lack a key of `dataset.captions`, by key. Warns at the counts 1, 2, 4, 8 and so on."""
+    """Counts, for each key of `dataset.captions`, the examples that lack it.
+
+    Logs a warning when a count reaches 1, 2, 4, 8 and so on.
+    """
 
     def __init__(self) -> None:
         self.read = 0
         self.counts: Counter[str] = Counter()
 
     def add(self, missing: Iterable[Sequence[str]]) -> None:
-        """Count examples, given the missing keys of each (empty if none is missing)."""
+        """Count examples. `missing` has, for each example, the keys that the example lacks (empty if it has all)."""
         for keys in missing:
             self.read += 1
             for name in keys:

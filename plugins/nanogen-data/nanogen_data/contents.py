@@ -5,7 +5,8 @@ For every kind of component, these are hashed:
 - The file or folder that a string option names, if it exists. Of a run or saved pipeline, only the files of the
   pipeline are hashed, so that later scores and checkpoints of a run do not change the hash.
 - Further files, as listed by the component's `files()`.
-- The tensors of `weights()`, or else of `state_dict()`, if none of these files has the suffix of a weights file.
+- If none of these files has the suffix of a weights file: the tensors of the component's `weights()`, or else of its
+  `state_dict()`.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def of(part: Any, *, state: bool = True) -> dict[str, str]:
 
     Args:
         part: The component.
-        state: Use `state_dict()` if there is no `weights()`. False for components whose state changes, such as trained
-            networks and metrics.
+        state: Whether to hash `state_dict()` if there is no `weights()`. Use False for components whose state changes,
+            such as trained networks and metrics.
 
     Returns:
         Hashes by name: the dotted name of an option that is a path, such as `"features.weights"`; `"files"` for
@@ -56,12 +57,12 @@ def of(part: Any, *, state: bool = True) -> dict[str, str]:
 
 
 def of_values(values: Any) -> dict[str, str]:
-    """Return the hashes of the existing paths in plain values, by dotted name."""
+    """Return the hash of each existing path among plain values, by the dotted name of the value."""
     return {name: path_hash(path) for name, path in _existing_paths(_texts(values, ""))}
 
 
 def path_hash(path: Path) -> str:
-    """Return the hash of a file, of the pipeline in the folder of a run, or of all files in another folder."""
+    """Return the hash of a file or folder. In the folder of a run, only the files of the pipeline are hashed."""
     saved = saved_files(path) if path.is_dir() else []
     return files_hash(path, saved) if saved else content_hash(path)
 
@@ -92,8 +93,8 @@ def configuration(resolved: Resolved) -> dict[str, Any]:
 def model_configuration(resolved: Resolved) -> dict[str, Any]:
     """Return the `configuration` without metrics, and with `""` in place of the paths of the dataset.
 
-    The values therefore do not depend on the folder of the training data, nor on whether this machine has them, nor on
-    the metrics. The settings of a score have hashes of its requests and of the files of its metric.
+    The values are therefore the same on a machine that has the training data in another folder or not at all. Metrics
+    do not change them: the settings of a score have their own hashes of its requests and of the metric's files.
     """
     values = {kind: value for kind, value in configuration(resolved).items() if kind != "metric"}
     dataset = resolved.slots.get("dataset")
@@ -115,7 +116,7 @@ def small_files_hash(part: Any) -> str | None:
 
 
 def weights_hash(part: Any) -> str | None:
-    """Return the SHA-256 of the tensors of `weights()`, or else `state_dict()`; None if there are none."""
+    """Return the SHA-256 of a component's tensors (`weights()`, or else `state_dict()`); None if it has no tensors."""
     return _tensors(part, state=True).get("weights")
 
 

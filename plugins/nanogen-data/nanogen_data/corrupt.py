@@ -52,7 +52,7 @@ def first_good(fetch: Callable[[int], T], index: int, rows: range, corrupt: list
     Args:
         fetch: Returns the example at an index, or raises CorruptSampleError.
         index: Index of the example.
-        rows: Indices of the examples that may replace it, those of the same root.
+        rows: Indices of the examples that may replace it: all examples of the same root.
         corrupt: The skipped samples are appended to this list.
 
     Returns:

@@ -22,10 +22,10 @@ class SkippedFiles:
     """Names of the files that are skipped in an image folder.
 
     Args:
-        used: Names of files and folders that are not images but are used otherwise; they are not counted.
+        used: Names of files and folders that are used for something other than images. They do not count as skipped.
         hidden: Paths of hidden and system entries, relative to the image folder.
         reasons: Names or relative paths of other skipped files, by reason.
-        suffixes: Number of files without an image suffix, by suffix.
+        suffixes: Number of skipped files by suffix, such as ".txt". Files with an image suffix are not among them.
     """
 
     used: frozenset[str] = frozenset()

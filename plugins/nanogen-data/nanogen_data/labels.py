@@ -22,7 +22,7 @@ def checked(value: object, classes: int | None, place: str) -> int:
         place: Where the label comes from, for the error message.
 
     Raises:
-        DataError: The label is not an integer from 0 to N - 1, or, if N is unknown, from 0 on.
+        DataError: The label is not an integer from 0 to N - 1. If N is unknown, there is no upper limit.
     """
     if isinstance(value, Integral) and not isinstance(value, bool):
         number = int(value)

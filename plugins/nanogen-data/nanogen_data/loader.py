@@ -1,8 +1,10 @@
 """Shuffled, resumable batches for any dataset and task.
 
-An epoch is a permutation of the examples, keyed by (seed, epoch); `nanogen_data.mixture` defines epochs over several
-roots. Global batch k of size B takes positions k * B to (k + 1) * B - 1 of the concatenated epochs. For given data, a
-batch therefore depends only on the seed, B and k, not on the number of processes and workers.
+An epoch is a permutation of the examples, keyed by (seed, epoch). If the option `dataset.roots` names several sources
+of data (roots), `nanogen_data.mixture` defines the epochs.
+
+Global batch k of size B takes positions k * B to (k + 1) * B - 1 of the concatenated epochs. For given data, a batch
+therefore depends only on the seed, B and k, not on the number of processes and workers.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class Example(NamedTuple):
     Args:
         image: PIL image of any size, or a transformed float tensor [3, S, S] in [-1, 1]. None if precomputed.
         label: Class index.
-        caption: Caption, or several. `SampleRef.number` selects the one to use.
+        caption: One caption, or several. `SampleRef.number` then selects the one to use.
         latents: Precomputed latents [V, C, h, w] of the V variants of the image, such as original and mirrored.
         states: Precomputed states [n, D] of the n unmasked tokens of the caption, or a sequence with one tensor per
             caption. If the conditioner reads images, the sequence has the states of all captions for the first variant
@@ -65,8 +67,8 @@ class Example(NamedTuple):
 class Reading(NamedTuple):
     """The examples and image transform that a task uses for a split, for `nanogen data prepare`.
 
-    Latents can be precomputed if the transform has an integer attribute `variants`, and its output depends only on the
-    image and on `number % variants`, where `number` is its second argument.
+    To precompute latents, the transform must have an integer attribute `variants`. Its output for (image, number) must
+    depend only on the image and on `number % variants`.
     """
 
     examples: Examples
@@ -91,7 +93,7 @@ class DataShard(NamedTuple):
 
     @classmethod
     def here(cls) -> DataShard:
-        """Return the shard of this process from RANK and WORLD_SIZE; the whole batch inside `unsharded()`."""
+        """Return the shard of this process, from RANK and WORLD_SIZE. Inside `unsharded()`, it is the whole batch."""
         if _UNSHARDED.get():
             return cls()
         return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
@@ -125,8 +127,8 @@ class SampleRef(NamedTuple):
 
     Args:
         row: Index in the dataset.
-        number: Random 32-bit number for the augmentation and the choice of a caption. Keyed by (seed, epoch, index), or
-            as `MixedOrder` says for several roots, or by the index alone in `iter_once`.
+        number: Random 32-bit number for the augmentation and the choice of a caption. In training, it is keyed by
+            (seed, epoch, index), or as in `MixedOrder` for several roots. In `iter_once`, it is keyed by the index.
     """
 
     row: int
@@ -236,12 +238,12 @@ def loader(
         transform: Function (PIL image, random number) -> image tensor [3, S, S] in [-1, 1].
         seed: Seed of the order and the augmentation.
         start: Index of the first global batch. Earlier batches are not read.
-        num_workers: Worker processes that read data; 0 reads in this process.
+        num_workers: Number of worker processes that read data. With 0, this process reads them.
         share: Shard of this process; by default from the environment.
 
     Raises:
-        DataError: The split is empty or a stream, a root would never be drawn, or, while iterating, an example is
-            invalid or too many are corrupt.
+        DataError: The split is empty or a stream, or a root would never be drawn. Also raised while iterating, if an
+            example is invalid or too many are corrupt.
         TrainingError: The processes cannot share the batch equally.
     """
     _refuse_unusable(examples)
@@ -263,11 +265,12 @@ def iter_once(
         examples: The dataset split.
         batch_size: Size of a batch. A process takes every `world`-th batch.
         transform: Function (PIL image, random number) -> image tensor [3, S, S] in [-1, 1].
-        num_workers: Worker processes that read data; 0 reads in this process.
+        num_workers: Number of worker processes that read data. With 0, this process reads them.
         share: Shard of this process; by default from the environment.
 
     Raises:
-        DataError: The split is empty or a stream, or, while iterating, an example is invalid or too many are corrupt.
+        DataError: The split is empty or a stream. Also raised while iterating, if an example is invalid or too many are
+            corrupt.
     """
     _refuse_unusable(examples)
     rank, world = share or DataShard.here()
@@ -286,7 +289,7 @@ def data_folder(root: str | None, name: str) -> Path:
         name: Name of the dataset's folder in NANOGEN_DATA.
 
     Raises:
-        DataError: Neither is set, or the folder does not exist.
+        DataError: Neither `root` nor NANOGEN_DATA is set, or the folder does not exist.
     """
     data_root = os.environ.get("NANOGEN_DATA")
     if root is None and data_root is None:

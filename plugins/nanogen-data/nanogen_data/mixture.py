@@ -1,9 +1,10 @@
-"""Several roots as one dataset, drawn by weight.
+"""Several roots as one dataset, drawn by weight. A root is one source of data, an entry of `dataset.roots`.
 
 An epoch has N draws, where N is the number of examples of all roots. Root r has the share w_r of the total weight, and
 a quota of N * w_r draws in every epoch. Quotas are rounded to whole numbers with the sum N (largest remainders). The
-draws of a root go through one permutation of its examples after another, across epochs, so the numbers of draws of its
-examples differ by at most 1. Within an epoch, the draws of all roots are shuffled together.
+draws of a root go through its examples in passes, each in a new random order. A pass may continue in the next epoch.
+After each epoch, the numbers of draws of two examples of a root therefore differ by at most 1. Within an epoch, the
+draws of all roots are shuffled together.
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ class Mixing:
         return bisect_right(self.starts, index) - 1
 
     def facts(self) -> list[dict[str, Any]]:
-        """Return path, number of examples, weight, draws per epoch and share of draws of each root. Runs record it."""
+        """Return what a run records of each root.
+
+        These are its path, number of examples, weight, number of draws per epoch, and share of all draws.
+        """
         total = sum(self.sizes)
         return [
             {"path": name, "examples": size, "weight": weight, "draws": draws, "share": draws / total}
@@ -87,7 +91,9 @@ class Mixing:
 
 
 class Mixture:
-    """The examples of several roots, one root after the other. Training draws them by `mixing`.
+    """The examples of several roots, one root after another.
+
+    The attribute `mixing` says how often training draws from each root.
 
     Args:
         parts: The examples of each root.
@@ -244,5 +250,5 @@ def mixing_of(examples: Any) -> Mixing | None:
 
 
 def parts_of(examples: Any) -> Iterator[Any]:
-    """Yield the examples of each root, or only `examples` if they are not a `Mixture`."""
+    """Yield the examples of each root of a `Mixture`. Yield any other `examples` unchanged, as a single part."""
     yield from getattr(examples, "parts", None) or (examples,)

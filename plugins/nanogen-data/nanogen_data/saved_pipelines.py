@@ -11,7 +11,7 @@ from nanogen_files import storage
 
 
 def saved_files(folder: Path) -> list[Path]:
-    """Return the files of the saved pipeline in a folder, without a run's other files; empty if there is none."""
+    """Return the files of the saved pipeline in a folder, without other files of a run. Empty without a pipeline."""
     if not (folder / FACTS).is_file() or not (folder / CONFIG).is_file():
         return []
     facts = storage.read_json(folder / FACTS)

@@ -104,8 +104,8 @@ class RemoteFile:
     Args:
         url: Its address.
         size: Its size in bytes.
-        version: Its ETag, or another text that changes when it is written again; empty if the server states none.
-        patience: Seconds that a read may take, with its retries.
+        version: Its ETag, or another text that changes when the file is written again; empty if the server states none.
+        patience: Seconds that a read may take, including retries.
     """
 
     url: str
@@ -173,7 +173,7 @@ def over_files(function: Callable[[Any], T], files: Iterable[Any], *, remote: bo
 
 
 def shown_url(url: str) -> str:
-    """Return a URL for messages, without user and password, and with `?...` in place of a query (a possible token)."""
+    """Return a URL for messages. User and password are removed, and `?...` replaces a query, which may have a token."""
     parts = urlsplit(url)
     query = "?..." if parts.query else ""
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"

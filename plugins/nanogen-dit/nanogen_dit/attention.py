@@ -40,7 +40,7 @@ def differentiable(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tens
 
 
 def kernel_for(wanted: frozenset[str]) -> Kernel:
-    """Return the kernel for needed capabilities: `differentiable` for "jvp" (MeanFlow's derivative), else `auto`."""
+    """Return the kernel: `differentiable` if `wanted` contains "jvp" (MeanFlow's derivative), else `auto`."""
     return differentiable if "jvp" in wanted else auto
 
 

@@ -104,14 +104,14 @@ class BackboneConfig:
     """Options that `lightning-dit` and `ddt` share.
 
     Args:
-        hidden, depth, heads: Width, blocks and attention heads of the encoder. Null uses the preset's.
+        hidden, depth, heads: Width, blocks and attention heads of the encoder. Null: as in the preset.
         mlp_ratio: Sets the inner width of SwiGLU, `int(2/3 * mlp_ratio * hidden)`.
         patch_size: Latent cells along one side of a token. Null derives it from the latent: a token covers 16 x 16
             image pixels.
         time_tokens: Number of tokens of each time embedding.
         interval: How a network with two times reads t - r. "tokens": as separate tokens, as published. "sum": an
-            embedding of t - r, zero at first, is added to that of t (MeanFlow, arXiv 2505.13447). A network that
-            starts from the weights of a network with one time then computes the same function at first.
+            embedding of t - r, zero at first, is added to that of t (MeanFlow, arXiv 2505.13447). With "sum",
+            a network that starts from the weights of a network with one time computes the same function at first.
         init: Initial weights: "published" (as in DiffusionBench) or "xavier" (Xavier-uniform linear maps).
         time_scale: Standard deviation of the fixed Fourier frequencies of the time embedding.
         internal_head_depth: Encoder block, counted from 1, that feeds the internal-guidance head. Null builds the head
@@ -132,7 +132,8 @@ class BackboneConfig:
     def internal_depth(self, trunk: Trunk, wanted: frozenset[str]) -> int | None:
         """Return the encoder block, counted from 1, that feeds the internal-guidance head. None means no head.
 
-        The default is 2/7 of the depth, rounded (8 of 28), if `wanted` contains "internal-head", else no head.
+        If `internal_head_depth` is null and `wanted` contains "internal-head", the block is at 2/7 of the depth,
+        rounded (8 of 28).
 
         Args:
             trunk: Width, depth and heads of the encoder.
@@ -171,8 +172,8 @@ class DDTConfig(BackboneConfig):
 
     Args:
         size: Preset of all widths, depths and heads: tiny, small, B, L, XL or XXL (512 px).
-        decoder_hidden, decoder_depth, decoder_heads: Width, blocks and attention heads of the decoder. Null uses the
-            preset's.
+        decoder_hidden, decoder_depth, decoder_heads: Width, blocks and attention heads of the decoder. Null: as in
+            the preset.
     """
 
     size: str = field(default="XL", validator=_one_of(DDT_SIZES))

@@ -72,9 +72,9 @@ class DDT(nn.Module):
         config: Sizes and options.
         latent: Shape of the state.
         condition: Shape of the condition.
-        wanted: Needed capabilities. "two-time" adds an embedding of t - r (else `times.r` is unused), "cfg-conditioned"
-            embeddings of `Condition.extras["guidance"]`, "internal-head" a head for internal guidance. "jvp" selects
-            attention with forward-mode derivatives.
+        wanted: Needed capabilities. "two-time" adds an embedding of t - r; without it `times.r` is unused.
+            "cfg-conditioned" adds an embedding of `Condition.extras["guidance"]`. "internal-head" adds a head for
+            internal guidance. "jvp" selects attention with forward-mode derivatives.
     """
 
     encoder_type: ClassVar[type[Encoder]] = Encoder

@@ -30,8 +30,8 @@ class DiT(nn.Module):
         config: Sizes and options.
         latent: Shape of the state. It must have no class token.
         condition: Shape of the condition.
-        wanted: Needed capabilities. "two-time" adds an embedding of t - r (else `times.r` is unused). "jvp" selects
-            attention with forward-mode derivatives.
+        wanted: Needed capabilities. "two-time" adds an embedding of t - r; without it `times.r` is unused. "jvp"
+            selects attention with forward-mode derivatives.
 
     Raises:
         Incompatible: The state has a class token, or the patch size does not divide its height and width.

@@ -59,7 +59,7 @@ class MLP(nn.Module):
         return out
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Grow narrower weights to this inner width. The columns of `outlet` for new units are zero."""
+        """Grow pretrained weights that have fewer inner units. The columns of `outlet` for the new units are zero."""
         return grown_mlp(self, state, "inlet", "outlet", parts=1)
 
 

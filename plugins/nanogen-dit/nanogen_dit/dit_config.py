@@ -25,11 +25,11 @@ class DiTConfig:
 
     Args:
         size: Preset of hidden, depth and heads: tiny, S, B, L or XL.
-        hidden, depth, heads: Width, blocks and attention heads. Null uses the preset's.
+        hidden, depth, heads: Width, blocks and attention heads. Null: as in the preset.
         patch_size: Latent cells along one side of a token: 2, 4 or 8 in the paper. Null derives it from the latent.
         mlp_ratio: Inner width of the MLP, divided by the width of the network.
-        time_factor: Multiplies the time before its sines and cosines. SiT: 1. DiT with 1,000 timesteps: 1000.
-        reverse_time: Embed 1 - t in place of t. SiT's time runs from noise (0) to data (1).
+        time_factor: Factor of the time in its sines and cosines: 1 for SiT, 1000 for DiT with 1,000 timesteps.
+        reverse_time: Whether to embed 1 - t in place of t. SiT's time runs from noise (0) to data (1).
     """
 
     size: str = field(default="XL", validator=_one_of(DIT_SIZES))

@@ -40,7 +40,7 @@ class TimestepEmbedding(nn.Module):
 
     Args:
         width: Width of the embedding.
-        factor: Multiplies the time before its cosines and sines.
+        factor: Factor of the time in its cosines and sines.
     """
 
     frequencies: Tensor

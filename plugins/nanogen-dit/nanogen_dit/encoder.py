@@ -56,16 +56,15 @@ class Encoder(nn.Module):
     h = t - r, the second t. With "two-time" and `interval: sum` the time embedding reads t, and an embedding of h is
     added to it.
 
-    With times per image token, the time tokens receive the mean embedding, and each image token the difference of its
-    own embedding from the mean. If all tokens of a sample have the same time, the result is as for one time per
-    sample.
+    With a time for each image token, the time tokens receive the mean embedding, and each image token receives its own
+    embedding minus the mean. If all tokens of a sample have the same time, the result is as for one time per sample.
 
     Args:
         config: Sizes and options.
         latent: Shape of the state.
         condition: Shape of the condition.
-        wanted: Needed capabilities. "two-time" adds an embedding of t - r, "cfg-conditioned" the guidance tokens. "jvp"
-            selects attention with forward-mode derivatives.
+        wanted: Needed capabilities. "two-time" adds an embedding of t - r. "cfg-conditioned" adds the guidance tokens.
+            "jvp" selects attention with forward-mode derivatives.
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class Encoder(nn.Module):
             state: Latent [B, C, h, w] and, for REG, class token [B, D].
             times: t and r, [B] each, or [B, N] per image token.
             condition: Tokens [B, L, D], with a mask [B, L] if they are padded.
-            keep: Numbers, counted from 1, of the blocks whose outputs are returned. None is ignored.
+            keep: Numbers, counted from 1, of the blocks whose outputs are returned. An element None is ignored.
         """
         embedded = self.embed(state, times, condition)
         x, outputs = embedded.tokens, {}
@@ -134,7 +133,7 @@ class Encoder(nn.Module):
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
         """Match the time embeddings by their input (t or t - r), not by their name. With `interval: sum` the embedding
-        of t - r starts at zero if the weights have none, so the output is unchanged.
+        of t - r starts at zero if the pretrained weights lack it, so that the output is unchanged.
         """
         if not any(name.startswith("time.") for name in state):
             return {}

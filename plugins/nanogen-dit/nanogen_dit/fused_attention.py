@@ -1,4 +1,4 @@
-"""Attention by torch's fused kernel, by tensor operations, and fused with all derivatives for MeanFlow on a GPU."""
+"""Attention in three forms: tensor operations, torch's fused kernel, and a fused form with all derivatives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Compute attention by `F.scaled_dot_product_attention`. Supports first reverse-mode derivatives only.
+    """Compute attention by `F.scaled_dot_product_attention`. The kernel has first-order reverse-mode derivatives only.
 
     With a mask on a GPU, keys are padded with masked zeros to a multiple of 16. For other lengths, the memory-efficient
     kernel would copy the mask to [B, heads, S, S].
@@ -66,7 +66,7 @@ class TwiceDifferentiable(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, of_q: Tensor, of_k: Tensor, of_v: Tensor, of_mask: None) -> Tensor:
-        """With S = q k^T / sqrt(d), P = softmax(S) and O = P v: dO = (P * (dS - rowsum(P * dS))) v + P dv."""
+        """Return dO = (P * (dS - rowsum(P * dS))) v + P dv for O = P v, P = softmax(S) and S = q k^T / sqrt(d)."""
         q, k, v = ctx.saved_tensors
         weights = _weights(q, k, ctx.mask)
         scale = q.shape[-1] ** -0.5

@@ -24,7 +24,7 @@ class Geometry:
 
     @classmethod
     def of(cls, latent: LatentSpec, patch_size: int | None) -> Geometry:
-        """Return the geometry of a latent. If `patch_size` is None, uses the latent's.
+        """Return the geometry of a latent. If `patch_size` is None, it is that of the latent.
 
         Raises:
             Incompatible: The patch size does not divide height and width.

@@ -17,10 +17,10 @@ def published(net: nn.Module) -> None:
 
 
 def xavier(net: nn.Module) -> None:
-    """Initialise linear maps Xavier-uniform, their biases zero, and learned tokens normal with standard deviation 0.02.
+    """Initialise linear maps as Xavier-uniform with zero biases, and learned tokens as normal with std 0.02.
 
-    Each part of a fused map is initialised separately. Weights of patch embeddings, of the maps of time and class
-    embeddings, and of zero-initialised maps stay as published.
+    Each of the maps in a `FusedLinear` is initialised separately. Patch embeddings, zero-initialised maps, and the
+    weights of time and class embeddings stay as published.
     """
     for module in net.modules():
         if isinstance(module, Linear) and not isinstance(module, PatchLinear | ZeroLinear):

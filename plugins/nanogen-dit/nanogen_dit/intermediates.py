@@ -1,6 +1,7 @@
 """Block outputs by name.
 
-`"block.8"` is the output of the eighth block for the image tokens, `"block.8.cls_token"` for the class token (REG).
+`"block.8"` is the output of the eighth block for the image tokens, and `"block.8.cls_token"` is its output
+for the class token (REG).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ EMBEDDING_STD = 0.02
 class FusedLinear(Linear):
     """`parts` linear maps of the same input, stored as one matrix [parts * outputs, inputs].
 
-    Optimizers that treat matrices one by one (Muon) split it by `fused_rows`.
+    Optimizers that treat matrices one by one (Muon) split this matrix by `fused_rows`.
     """
 
     def __init__(self, inputs: int, outputs: int, parts: int):
@@ -90,14 +90,14 @@ class SwiGLU(nn.Module):
         return out
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Grow narrower weights to this inner width. The columns of `w3` for new units are zero."""
+        """Grow pretrained weights that have fewer inner units. The columns of `w3` for the new units are zero."""
         return grown_mlp(self, state, "w12", "w3", parts=2)
 
 
 def grown_mlp(
     module: nn.Module, state: Mapping[str, Tensor], inlet: str, outlet: str, parts: int
 ) -> dict[str, Adapted]:
-    """Grow the pretrained maps of an MLP to more inner units, without a change of its output.
+    """Return the weights of a pretrained MLP, grown to more inner units. The output of the MLP is unchanged.
 
     Args:
         module: The MLP.

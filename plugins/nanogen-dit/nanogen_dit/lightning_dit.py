@@ -24,9 +24,9 @@ class LightningDiT(nn.Module):
         config: Sizes and options.
         latent: Shape of the state.
         condition: Shape of the condition.
-        wanted: Needed capabilities. "two-time" adds an embedding of t - r (else `times.r` is unused), "cfg-conditioned"
-            embeddings of `Condition.extras["guidance"]`, "internal-head" a head for internal guidance. "jvp" selects
-            attention with forward-mode derivatives.
+        wanted: Needed capabilities. "two-time" adds an embedding of t - r; without it `times.r` is unused.
+            "cfg-conditioned" adds an embedding of `Condition.extras["guidance"]`. "internal-head" adds a head for
+            internal guidance. "jvp" selects attention with forward-mode derivatives.
 
     Example:
         >>> net = LightningDiT(LightningDiTConfig(size="B"), latent=LatentSpec(4, 32, 32, factor=8),

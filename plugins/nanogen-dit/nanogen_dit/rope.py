@@ -28,7 +28,7 @@ def angles(height: int, width: int, head: int) -> Tensor:
     The first half of the pairs encodes the row 0 .. height - 1, the second the column 0 .. width - 1.
 
     Args:
-        height, width: The grid of tokens.
+        height, width: Rows and columns of tokens.
         head: Width of a head.
     """
     frequencies = BASE ** (-torch.arange(0, head // 2, 2, dtype=torch.float64) / (head // 2))  # [d/4]
@@ -43,7 +43,7 @@ def rotate(x: Tensor, by: Rotation) -> Tensor:
 
 
 class RoPE(nn.Module):
-    """Rotations of a sequence of tokens. Tokens without a position have angle 0. The tables are not saved.
+    """Rotations of a sequence of tokens. Tokens without a position have angle 0. Rotations are not saved.
 
     Args:
         grid: Rows and columns of image tokens.

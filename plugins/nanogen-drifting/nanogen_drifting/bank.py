@@ -47,14 +47,14 @@ class Bank(nn.Module):
             self.keys[rows, columns] = keys[kept].to(self.keys.dtype)
 
     def draw(self, groups: Tensor, priority: Tensor, count: int) -> Tensor:
-        """Return, for each row, the indices [B, count] of the stored latents of its group with the smallest `priority`.
+        """Select the latents with the smallest `priority` in the group of each row. Return their indices [B, count].
 
-        Indices repeat if the group has fewer latents, and are 0 if it is empty.
+        Indices repeat if the group has fewer than `count` latents, and are 0 if it is empty.
 
         Args:
             groups: Groups [B].
-            priority: One number for each place of the group, [B, size]. Uniform random numbers select a random subset.
-            count: Number of latents for each row.
+            priority: Numbers [B, size], one for each place in the group. Uniform random numbers select a random subset.
+            count: Number of indices for each row.
         """
         available = self.count(groups)[:, None]  # [B, 1]
         slots = torch.arange(self.size, device=priority.device)

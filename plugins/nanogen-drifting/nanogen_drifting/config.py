@@ -30,21 +30,22 @@ class DriftingConfig:
     """Options of `Drifting`. The defaults follow model B in the authors' public code (ImageNet, latents).
 
     Args:
-        generated: Samples that are generated for each condition. They are also negatives.
-        positives: Real samples for each condition, including the training example itself.
-        unconditional: Real samples of any condition, added to the negatives of each condition for guidance.
-        bank_size: Real latents that are stored for each label.
-        queue_size: Real latents that are stored without regard to labels.
-        temperatures: Temperatures of the field's kernel, relative to the mean distance of features. One field for each;
-            the fields are added.
-        scale_max, scale_power: Training guidance scales have a density proportional to `scale^-scale_power` on
-            [1, scale_max].
+        generated: Number of samples to generate for each condition. They are also negatives.
+        positives: Number of real samples for each condition, including the training example itself.
+        unconditional: Number of real samples of any condition. For guidance they are added to the negatives of each
+            condition.
+        bank_size: Number of real latents to store for each label.
+        queue_size: Number of real latents to store without regard to labels.
+        temperatures: Temperatures of the field's kernel, relative to the mean distance of features. There is
+            one field for each temperature, and the fields are added.
+        scale_max, scale_power: In training, guidance scales are drawn from [1, scale_max] with a density proportional
+            to `scale^-scale_power`.
         features: Vision encoder in whose tokens the samples drift: a name, or a mapping with a `name` and options. It
             reads the decoded latents. Null for none.
         latent_features: Whether the samples drift in features of the latent.
-        group_by: Which real samples are positives of a condition: samples of the same "label", or with the most similar
-            "condition". "auto" is "label" if the dataset has labels and the condition is not a padded text,
-            otherwise "condition".
+        group_by: Which real samples are positives of a condition. "label": samples of the same label. "condition":
+            samples with the most similar condition. "auto": "label" if the dataset has labels and the condition is
+            not a padded text, otherwise "condition".
         condition_temperature: T in the weight `exp((s - 1) / T)` of a positive, if grouped by condition. s is the
             cosine similarity of the conditions.
         ema_decay: EMA decay per step.

@@ -21,8 +21,8 @@ EPS = 1e-6
 def multi_scale(name: str, maps: Tensor) -> dict[str, Tensor]:
     """Return vectors [n, T, D] of feature maps [n, D, h, w], by name.
 
-    The vectors are each location; the mean and the standard deviation of the whole map; and those of each square of
-    2 x 2 and of 4 x 4 locations, if the squares tile the map and are smaller than both of its sides.
+    The vectors are the features at each location, and their mean and standard deviation over the whole map and over
+    squares of 2 x 2 and 4 x 4 locations. Squares are used if they tile the map and are smaller than both of its sides.
     """
     found = {name: as_tokens(maps)}
     height, width = maps.shape[-2:]
@@ -43,7 +43,9 @@ def of_latents(latents: Tensor) -> dict[str, Tensor]:
 
 
 class EncoderFeatures:
-    """Multi-scale features of a vision encoder's tokens for decoded latents, with gradients to the latents.
+    """Decodes latents, encodes the images with a vision encoder, and returns `multi_scale` features of its tokens.
+
+    Gradients reach the latents.
 
     Args:
         named: Name of a vision encoder, or a mapping with its `name` and options.
@@ -65,7 +67,7 @@ def combined(parts: list[Features]) -> Features:
 
 
 def in_rows(vectors: Tensor, rows: int) -> Tensor:
-    """Reshape vectors [rows * K, T, D] of K samples per row to [rows * T, K, D]: one row per row and location."""
+    """Split each row of K samples into one row per location: [rows * K, T, D] to [rows * T, K, D]."""
     return vectors.reshape(rows, -1, *vectors.shape[1:]).transpose(1, 2).flatten(0, 1)
 
 

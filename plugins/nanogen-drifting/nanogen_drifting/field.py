@@ -67,7 +67,7 @@ def drifting_field(distances: Tensor, targets: Tensor, weights: Tensor, *, posit
         distances: Distances [N, G, M], divided by the temperature. Infinite between a sample and itself.
         targets: Targets [N, M, D]: negatives, then positives.
         weights: Weights [N, M] of the targets.
-        positives: Number of positives.
+        positives: Number of positives among the targets.
     """
     affinity = (-distances).softmax(dim=2) * (-distances).softmax(dim=1)
     affinity = affinity.sqrt().clamp(min=FLOOR) * weights[:, None]

@@ -58,9 +58,9 @@ class OneStep:
         return prediction._replace(value=to_velocity(prediction.value), heads=heads)
 
     def step(self, velocity_fn: VelocityFn, state: State, times: Times, condition: Condition) -> State:
-        """Return `x_t - (t - r) v`, which is f for t = 1 and r = 0. Raises NanoGenError for the first of several steps.
+        """Return `x_t - (t - r) v`, which is f for t = 1 and r = 0.
 
-        The network was trained at t = 1 only.
+        Raises NanoGenError for t = 1 and r > 0, the first of several steps: the network was trained at t = 1 only.
         """
         t, r = times.numbers()
         if t == 1.0 and r > 0.0:

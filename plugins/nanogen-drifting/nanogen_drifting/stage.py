@@ -42,8 +42,9 @@ class Drifting(Diffusion):
         `L = sum over features phi of E |phi(x) - sg(phi(x) + V(phi(x)))|^2`
 
     V (`field.drift_loss`) attracts each sample to P real samples of c, and repels it from the other generated samples
-    and from U unconditional real samples. The latter have the weight `(alpha - 1) (G - 1) / U`, so that at equilibrium
-    f has the distribution `alpha p(x | c) - (alpha - 1) p(x)`: guidance is trained, and sampling takes one evaluation.
+    and from U real samples of any condition. These U samples have the weight `(alpha - 1) (G - 1) / U`, so that at
+    equilibrium f has the distribution `alpha p(x | c) - (alpha - 1) p(x)`: guidance is trained, and sampling takes
+    one evaluation.
 
     The first positive is the training example of c. Other real samples come from memory: `nets["queue"]` has the latest
     of all, and, if grouped by label, `nets["bank"]` the latest of each label. The batch is added after the step, so the

@@ -19,7 +19,7 @@ LEAST_SIGMA = 1e-8  # limit of the logarithm in c_noise
 
 
 class Coefficients(NamedTuple):
-    """Coefficients of Table 1 at noise levels sigma. Each tensor has the shape of sigma."""
+    """Coefficients of Table 1 of the EDM paper at noise levels sigma. Each tensor has the shape of sigma."""
 
     skip: Tensor  # sigma_data^2 / (sigma^2 + sigma_data^2)
     out: Tensor  # sigma sigma_data / sqrt(sigma^2 + sigma_data^2)
@@ -68,7 +68,8 @@ class EDM:
             rng: Random numbers of noise levels and noise, one slot per sample.
 
         Returns:
-            The weighted sum of the batch means of `errors`, the unweighted means by name, and the forward pass.
+            The total loss, the batch means of `errors` by name, and the forward pass. The total is the weighted sum of
+            these means.
         """
         forward_pass = self.forward_at(nets["student"], clean, self.noise(rng), self.times(rng), condition)
         means = {name: values.mean() for name, values in self.errors(forward_pass, clean).items()}
@@ -82,7 +83,7 @@ class EDM:
         return ForwardPass(state, times, predicted, self.denoised(predicted.value, state, t), noise, condition)
 
     def errors(self, forward_pass: ForwardPass, clean: State) -> dict[str, Tensor]:
-        """Return `lambda(sigma) |(D - data) / scale|^2` of each sample [B], averaged over its values, by name.
+        """Return errors by name: `lambda(sigma) |(D - data) / scale|^2` of each sample [B], averaged over its values.
 
         `edm` is the error of the latent, `cls_token` the error of the class token (REG only). Each additional head of
         the network adds the error of its latent under the head's name.

@@ -67,9 +67,9 @@ def load(file: Path) -> EfficientNetLite0:
 def folded(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
     """Convert published tensors to the state dict of `EfficientNetLite0`.
 
-    A convolution with the weight w and the batch normalisation `gain (y - mean) / sqrt(var + eps) + bias` of its output
-    y become the convolution with the weight `s w` and the bias `bias - s mean`, where `s = gain / sqrt(var + eps)`.
-    Computed in float64.
+    Each batch normalisation `s (y - mean) + bias` with `s = gain / sqrt(var + eps)` is folded into the convolution
+    before it. The weight w of the convolution becomes `s w`, and its bias becomes `bias - s mean`. The computation is
+    in float64.
 
     Args:
         state: Tensors with the names of the published file, such as "_blocks.0._bn1.weight".

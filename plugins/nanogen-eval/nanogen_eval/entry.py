@@ -1,4 +1,4 @@
-"""Score entries. An entry has the JSON values of one score for one seed. A `Score` combines those of all seeds."""
+"""Score entries. An entry has the JSON values of one score for one seed. A `Score` combines all seeds."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def combined(
     """Combine passes over several seeds into scores.
 
     Args:
-        passes: Entries of each seed, in the same order.
+        passes: For each seed, the entries of all scores. Every seed has the same order of scores.
         seeds: The sampling seeds; empty for existing images.
         bootstrap: Options of the intervals.
         about: Values to store in `Score.about`.

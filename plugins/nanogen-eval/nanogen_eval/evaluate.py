@@ -158,7 +158,7 @@ class Evaluation:
         Args:
             model: Model to sample from.
             scales: Guidance scales to try. The first of equally good scales wins.
-            seeds: Seeds of the evaluation. The search uses the largest one plus 1.
+            seeds: Seeds of the evaluation. The seed of the search is the largest of them plus 1.
             by: Name of the score to optimize; by default the first score of the first metric.
 
         Returns:

@@ -40,7 +40,7 @@ class ImageWriter:
     """
 
     def __init__(self, folder: Path, source: Source, metrics: Mapping[str, Metric], seed: int):
-        """Plan the files of a source.
+        """Choose the file names for the images of a source.
 
         Args:
             folder: Folder to write to.

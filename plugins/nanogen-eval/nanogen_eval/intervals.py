@@ -69,10 +69,12 @@ def mean_of(resamples: Sequence[Resamples]) -> Resamples:
 
 
 def interval(value: float, resamples: Resamples, level: float) -> Interval | None:
-    """Compute the interval of a score.
+    """Compute the interval of a score, with the first of these methods whose condition holds.
 
-    The method is "percentile" if all draws are equal, else "centred percentile" if the bias correction |z0| of BCa
-    exceeds 1, else BCa (Efron, 1987) if there are jackknife values, all finite, else "percentile".
+    - "percentile": all draws are equal.
+    - "centred percentile": the bias correction |z0| of BCa exceeds 1.
+    - "BCa" (Efron, 1987): there are jackknife values, and all are finite.
+    - "percentile": in all other cases.
 
     Repeated examples increase a Fréchet distance, so all its draws may lie above the score. "centred percentile" shifts
     the draws so that their mean is the score. Such an interval is valid only for scores at the same number of images.

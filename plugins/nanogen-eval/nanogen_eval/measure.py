@@ -46,7 +46,7 @@ def measure(
 ) -> None:
     """Reset the metrics, and update them with this process's share of the images.
 
-    Then merges the states of all ranks on rank 0, unless `alone`. No batch stays in memory after its update.
+    At the end, rank 0 merges the states of all ranks, unless `alone`. No batch stays in memory after its update.
 
     Args:
         source: The images.
@@ -58,7 +58,7 @@ def measure(
         writer: Writes each batch as files.
         after_first_batch: Called once with the metrics: after the first batch, or at the end if there is none.
         share: Rank of this process, and number of processes that divide the images.
-        alone: The processes run independently of each other. Each saves its state, and nothing is gathered.
+        alone: Whether the processes run independently of each other. Each then saves its state, and none are merged.
 
     Raises:
         NanoGenError: The folder cannot be written.

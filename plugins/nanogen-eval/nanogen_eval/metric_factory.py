@@ -27,7 +27,8 @@ def of_pipeline(
     Args:
         pipeline: The trained pipeline.
         names: Names of the metrics. Empty for the metrics of the configuration.
-        settings: Configuration that overrides the pipeline's. Only metrics and the parts in `FREE` may be changed.
+        settings: Configuration that overrides the pipeline's. It may change only metrics and the parts in
+            `nanogen_core.pipeline.FREE`.
 
     Returns:
         The pipeline with the changed configuration, and the metrics by name.
@@ -52,7 +53,7 @@ def of_images(
     Args:
         requests: Labels and captions of the images.
         names: Names of the metrics.
-        settings: Options of the metrics, and other configuration if there is a `context`.
+        settings: Options of the metrics. With a `context`, they may also override its other parts.
         context: Configuration whose dataset and task the metrics may use.
 
     Returns:

@@ -18,7 +18,7 @@ class HasPrompts(Protocol):
     """Metric with its own prompts or labels, such as GenEval."""
 
     def eval_batch(self) -> Batch | None:
-        """Return requests without images, one row per image in the benchmark's order; None uses the task's requests."""
+        """Return one request per image, without pixels, in the benchmark's order; None to use the task's requests."""
 
 
 @runtime_checkable
@@ -34,7 +34,7 @@ class PairedMetric(Protocol):
     """Metric that compares each image with a reference: another image, or a recorded answer about the image."""
 
     def compare_with(self, source: Source) -> None:
-        """Prepare for the images of a source. Called before the first `update`.
+        """Find the references for the images of a source. Called before the first `update`.
 
         Raises:
             NanoGenError: An image has no reference.

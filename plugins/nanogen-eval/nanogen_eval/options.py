@@ -43,7 +43,8 @@ class Sampling:
 
     Attributes:
         steps: Number of sampling steps; None for that of the pipeline's configuration.
-        guidance: Guidance scale, or scales by name of the guidance; None for those of the pipeline's configuration.
+        guidance: One guidance scale, or a scale for each guidance by its name; None for the scales of the pipeline's
+            configuration.
         rounding: "round" or "truncate", a key of `nanogen_files.images.RULES`.
         tf32: Whether sampling uses TF32 on an NVIDIA GPU. Metrics never use it.
         search: The result of a guidance search; None without a search.

@@ -44,7 +44,7 @@ class Progress:
         self.own = torch.zeros(count, dtype=torch.bool)  # rows that this process has finished
 
     def load(self, *, own: bool = False) -> None:
-        """Load saved files into the metrics. The processes divide the files of all previous processes.
+        """Load saved files into the metrics. The current processes divide the files of all earlier processes.
 
         Args:
             own: Load only the file of this process's rank, because the other processes run independently.

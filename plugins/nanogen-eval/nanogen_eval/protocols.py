@@ -73,11 +73,15 @@ class Resampled(Protocol):
         """Number of units to resample: images, or prompts if several images belong to one prompt."""
 
     def resampled(self, units: Tensor) -> Mapping[str, float]:
-        """Return the scores over a sample of units: indices [n] int64 below the property `units`, with repetitions."""
+        """Return the scores over a bootstrap sample of units.
+
+        Args:
+            units: Indices [n] int64 of the units, below the property `units`. They may repeat.
+        """
 
 
 class Evaluator(Protocol):
-    """Scores pipelines during training (`train.evaluate`). Built with the keyword `pipeline`."""
+    """Scores pipelines during training (`train.evaluate`). It is built with the keyword argument `pipeline`."""
 
     def scores(self, pipeline: Pipeline, folder: Path, step: int) -> Sequence[Score]:
         """Score a pipeline after `step` steps, and add the scores to the files of the run's folder.

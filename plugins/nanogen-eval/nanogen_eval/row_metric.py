@@ -32,7 +32,7 @@ class RowMetric(ABC):
         """Compute the rows of a batch.
 
         Args:
-            images: [B, 3, H, W] in [-1, 1].
+            images: Images [B, 3, H, W] in [-1, 1].
             batch: Requests of the images: labels or captions.
 
         Returns:
@@ -41,7 +41,7 @@ class RowMetric(ABC):
 
     @abstractmethod
     def score(self, rows: Mapping[str, Tensor]) -> Mapping[str, float]:
-        """Compute the scores, by name, of columns [N, ...] with N > 0. A bootstrap sample may repeat rows."""
+        """Return the scores by name. `rows` has columns [N, ...] by name, N > 0. A bootstrap sample may repeat rows."""
 
     def reset(self) -> None:
         """Discard all rows."""
@@ -99,7 +99,7 @@ class ResampledRowMetric(RowMetric):
         """Return the scores of a bootstrap sample.
 
         Args:
-            units: Indices of units, [n] int64 below the property `units`. They may repeat.
+            units: Indices [n] int64 of the units, below the property `units`. They may repeat.
         """
         if not len(units):
             return {}

@@ -27,8 +27,8 @@ class Rows:
         """Add rows.
 
         Args:
-            indices: Indices of the examples [B] int64.
-            **columns: Values by name, [B, ...] each.
+            indices: Indices [B] int64 of the examples.
+            **columns: Tensors [B, ...] of values, by name.
         """
         self._parts.append({INDEX: indices.cpu(), **{name: value.detach().cpu() for name, value in columns.items()}})
         self._is_sorted = False

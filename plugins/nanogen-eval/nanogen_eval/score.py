@@ -34,7 +34,7 @@ class Score:
     Attributes:
         metric: Name of the score.
         value: Mean of `values`.
-        higher_is_better: Direction of the score.
+        higher_is_better: Whether a higher value is better.
         n: Number of images per seed.
         component: Name of the metric component. A component may compute several scores.
         values: Value for each seed; one value for existing images.

@@ -22,7 +22,7 @@ class Samples:
 
     Args:
         config: Metrics and number of samples.
-        pipeline: The pipeline in training. The metrics are built for its configuration, once.
+        pipeline: The pipeline in training. The metrics are built once, for its configuration.
     """
 
     def __init__(self, config: SamplesConfig, *, pipeline: Pipeline):

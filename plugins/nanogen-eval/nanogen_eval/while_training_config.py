@@ -12,7 +12,7 @@ class SamplesConfig:
     """Options of `Samples`.
 
     Args:
-        metrics: Names of the metrics; by default the configured ones.
+        metrics: Names of the metrics; by default all metrics of the configuration.
         count: Number of samples.
     """
 

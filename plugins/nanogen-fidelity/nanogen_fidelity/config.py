@@ -83,8 +83,8 @@ class RfidConfig:
     """Options of the metric `rfid`: the options of `FidConfig`, with an optional reference.
 
     Args:
-        reference: As for `fid`. None: all originals, which come with the reconstructions (`nanogen evaluate
-            --reconstruct`). Then only moments are stored.
+        reference: As for `fid`. None: the originals of all reconstructions, which `nanogen evaluate
+            --reconstruct` provides. Then only moments are stored.
         features: The feature space: a component of the kind `features`.
         keep_rows: Whether to store every image's features, for a bootstrap interval. Needs `reference`.
         extrapolate: Whether to also report the distance for infinitely many images. Needs `keep_rows`.
@@ -102,7 +102,7 @@ class InceptionScoreConfig:
 
     Args:
         variant: The published implementation to follow.
-        splits: The number of splits; for `adm`, the images in a split. None: the published 10, or 5000 for `adm`.
+        splits: The number of splits; for `adm`, of images per split. None: the published 10, or 5000 for `adm`.
         features: A feature space with logits.
     """
 
@@ -118,7 +118,7 @@ class KidConfig:
     Args:
         reference: An `.npz` with features or images, or a folder of images.
         features: The feature space.
-        subset_size: Images that a random subset takes from each set (torch-fidelity: 1000). None: all pairs.
+        subset_size: The number of images per set in a random subset (torch-fidelity: 1000). None: all pairs of images.
         subsets: The number of random subsets.
         seed: The seed of the subsets.
     """

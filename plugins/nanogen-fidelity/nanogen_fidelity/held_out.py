@@ -33,8 +33,8 @@ class HeldOut(RowMetric):
     Args:
         features: The feature space: a component of the kind `features`.
         size: Side of the held-out images in pixels.
-        task: The task. It determines whether the held-out images have labels or captions.
-        dataset: Has the held-out images.
+        task: The task, which determines whether the held-out images have labels or captions.
+        dataset: The dataset with the held-out images.
     """
 
     option = "features"  # the option of `features`, for error messages; subclasses name their metric

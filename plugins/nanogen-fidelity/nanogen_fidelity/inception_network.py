@@ -57,7 +57,7 @@ def branches_d() -> Branches:
 
 
 def branches_e() -> Branches:
-    """Layers such as `_2a` and `_2b` are parallel: they take the same input, and their outputs are concatenated."""
+    """Return the branches of the last two blocks. The outputs of the parallel layers `a` and `b` are concatenated."""
     across, down = (1, 3), (3, 1)
     return {
         "branch1x1": [("", 320, 1)],

@@ -106,7 +106,7 @@ def published(model: str) -> Path:
     """Fetch timm's weights of a model from the Hugging Face hub or its cache.
 
     Raises:
-        DataError: They cannot be fetched.
+        DataError: The weights cannot be fetched.
         NanoGenError: The package timm is not installed.
     """
     known = _timm().get_pretrained_cfg(model)

@@ -21,9 +21,9 @@ Action = Literal["taken", "renamed", "resized", "grown", "zeroed", "fresh"]
 class Adapted(NamedTuple):
     """The initial value of one tensor of a module.
 
-    `value` has the shape of the module's tensor; None keeps the value that the module was built with. `sources` are the
-    names, relative to the module, of the pretrained tensors that `value` is computed from. The report of `train.init`
-    counts tensors by `action` and quotes `note`, a sentence.
+    `value` has the shape of the module's tensor; None keeps the value that the module was built with. `sources` names
+    the pretrained tensors that `value` is computed from; the names are relative to the module. The report of
+    `train.init` counts tensors by `action` and quotes `note`, a sentence.
     """
 
     value: Tensor | None
@@ -56,7 +56,7 @@ class Adaptable(Protocol):
     """A module that adapts pretrained weights, such as a backbone or one of its blocks."""
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Return the tensors of this module that are not copied by name and shape.
+        """Return an `Adapted` for each tensor of this module that is not simply copied, by the name of the tensor.
 
         An outer module takes precedence over the modules inside it. All other tensors are copied by name and shape.
 
@@ -104,7 +104,7 @@ def resize_positions(table: Tensor, old: tuple[int, int], new: tuple[int, int]) 
 
     Args:
         table: Positions, row-major. Leading dimensions are kept.
-        old, new: Rows and columns of the table and of the result.
+        old, new: (rows, columns) of the table, and of the result.
     """
     lead, width = table.shape[:-2], table.shape[-1]
     image = table.reshape(-1, *old, width).permute(0, 3, 1, 2).float()

@@ -29,7 +29,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
-    """Return the keys whose values differ: those in `first`, in its order, then those only in `second`."""
+    """Return a `Difference` for each key whose values differ. Keys of `first` come first, in its order."""
     a, b = dict(flat(first)), dict(flat(second))
     keys = [*a, *(key for key in b if key not in a)]
     found = [Difference(key, a.get(key, ABSENT), b.get(key, ABSENT)) for key in keys]

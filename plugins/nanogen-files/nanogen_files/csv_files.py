@@ -1,4 +1,4 @@
-"""Read CSV files with a header. Errors about a row name its line."""
+"""Read CSV files with a header. An error about a row gives its line number."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def folder_lock(lock: Path, busy: Callable[[str], Exception], *, timeout: float 
 def holder_of(lock: Path) -> str | None:
     """Describe the process that holds a lock file.
 
-    Acquires the lock for an instant, so a process that starts meanwhile waits for it.
+    Holds the lock for an instant, so a process that wants the lock at that moment has to wait.
 
     Returns:
         A description such as `"process 7 on host a, since 2026-01-31 12:00:00"`, or `"an unknown process"`. None if the

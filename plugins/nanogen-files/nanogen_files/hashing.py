@@ -41,9 +41,9 @@ def file_hash(file: Path) -> str:
 
 
 def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the relative names and contents of all files below a folder.
+    """Return the SHA-256 of a file, or of the relative names and contents of all files in a folder and its subfolders.
 
-    Skips hidden files and folders below a folder. The hash of a folder does not depend on its location.
+    In a folder, skips hidden files and subfolders. The hash of a folder does not depend on its location.
 
     Raises:
         DataError: The path does not exist or cannot be read.
@@ -65,8 +65,8 @@ def files_hash(root: Path, files: Iterable[Path]) -> str:
 def sample_hash(files: Iterable[Path]) -> str:
     """Return a SHA-256 over a sample of the files' contents, to detect replaced files.
 
-    Reads files in pseudo-random order, by a hash of their relative names, until 256 MiB are read. Files up to 1 MiB are
-    read whole, larger ones in 16 pieces of 64 KiB. An unreadable file counts as empty.
+    Reads the files in a pseudo-random order that depends on their relative names, until 256 MiB are read. Files up to
+    1 MiB are read whole; of a larger file, 16 pieces of 64 KiB are read. An unreadable file counts as empty.
     """
     listed = list(files)
     root = os.path.commonpath([file.absolute().parent for file in listed]) if listed else ""

@@ -19,7 +19,7 @@ _ADDRESS = re.compile(r"hf:/{1,2}(?P<name>[^/@]+/[^/@]+)(?:@(?P<revision>[^@]+))
 
 
 def is_address(text: str | Path) -> bool:
-    """Return whether a source begins with `hf:/`: an address `hf://...`, or a Path of one, which has one slash."""
+    """Return whether a source is an address `hf://...`, or the Path of an address, which begins with `hf:/`."""
     return str(text).startswith(f"{SCHEME}/")
 
 
@@ -63,7 +63,7 @@ def pipeline_folder(source: str | Path, revision: str | None = None) -> Path:
 
     Raises:
         DataError: There is neither such a folder nor such a model, the download fails, or `revision` is given for a
-            folder or for an address that has one.
+            folder or for an address that contains a revision.
     """
     text = str(source)
     if is_address(text):
@@ -97,9 +97,9 @@ def _address_folder(text: str, revision: str | None) -> Path:
 
 
 def output_folder(folder: Path) -> Path:
-    """Return the folder for results about a pipeline: `folder` itself.
+    """Return the folder to which results about a pipeline are written.
 
-    For a pipeline from the hub, return `user--name` in the current folder.
+    This is the pipeline's own `folder`. For a pipeline from the hub, it is `user--name` in the current folder.
     """
     repository = folder.parent.parent.name
     downloaded = folder.parent.name == "snapshots" and repository.startswith("models--")
@@ -150,7 +150,7 @@ def _snapshot(name: str, revision: str | None, prefix: str) -> Path:
 
 @contextmanager
 def errors(name: str, revision: str | None = None, prefix: str = "") -> Iterator[None]:
-    """Replace an error of huggingface_hub, or any OSError, in the block by a DataError.
+    """Raise a DataError if the block raises an error of huggingface_hub or any OSError.
 
     Args:
         name: Name of the model on the hub, `user/name`.

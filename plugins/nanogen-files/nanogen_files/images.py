@@ -29,7 +29,7 @@ KERNELS: Mapping[str, tuple[str, bool]] = {  # mode and antialias of `F.interpol
 def to_uint8(images: Tensor, rule: str = "round") -> Tensor:
     """Convert images from [-1, 1] (clamped) to uint8.
 
-    `truncate` is for decoder outputs only. It changes about a quarter of all bytes converted to floats and back.
+    Use `truncate` for decoder outputs only: it changes about a quarter of the bytes of images that were uint8 before.
 
     Args:
         images: Float images [..., H, W] in [-1, 1].
@@ -44,7 +44,7 @@ def to_uint8(images: Tensor, rule: str = "round") -> Tensor:
 def unit_to_uint8(values: Tensor, rule: str = "round") -> Tensor:
     """Convert values from [0, 1] (clamped) to uint8.
 
-    The product with 255 has the precision of `values`, so bfloat16 outputs of a decoder round differently than float32.
+    Multiplies by 255 in the dtype of `values`, so bfloat16 outputs of a decoder give other bytes than float32 outputs.
 
     Args:
         values: Float tensor in [0, 1].
@@ -76,7 +76,7 @@ def resized(images: Tensor, size: int | tuple[int, int], kernel: str = "bicubic"
     """Resize images without clamping; a bicubic kernel can overshoot the input range at edges.
 
     Args:
-        images: Images [B, C, H, W] of any range. Those of the target size are only converted to float32.
+        images: Images [B, C, H, W] of any range. Images of the target size are only converted to float32.
         size: Target side, or (height, width), in pixels.
         kernel: A key of `KERNELS`. Only `bicubic` and `bilinear` antialias when shrinking.
 
@@ -161,7 +161,7 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, widt
 
 
 def write_new_png(path: Path, picture: Image.Image) -> None:
-    """Write a new PNG file; leaves no partial file. Raises DataError if the file exists or cannot be written."""
+    """Write a new PNG file. Leaves no partial file. Raises DataError if the file exists or cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("xb")

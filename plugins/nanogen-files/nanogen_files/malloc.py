@@ -13,8 +13,8 @@ def keep_freed() -> bool:
     """Configure glibc not to return freed memory to the system, and return whether that succeeded.
 
     By default glibc returns the memory of every large tensor, and the next step pays for page faults. A step of a
-    tiny network had 20,000 to 28,000 of them and took 109 ms; without them it took 71 ms. Peak memory does not change,
-    but the process keeps it between peaks. Does nothing and returns False without glibc, or if the environment sets a
+    tiny network had 20,000 to 28,000 page faults and took 109 ms; without page faults it took 71 ms. The process keeps
+    its peak memory, which does not grow. Does nothing and returns False without glibc, or if the environment sets a
     `MALLOC_` variable.
     """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):

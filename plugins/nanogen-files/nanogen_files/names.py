@@ -18,8 +18,8 @@ def check_name(name: object, where: str) -> str:
         where: Option that the name comes from, for the error message.
 
     Raises:
-        ConfigError: The name is not a string of 1 to 100 letters, digits and `. _ + -`, does not begin with a letter or
-            digit, or ends with a dot.
+        ConfigError: The name is not a string of 1 to 100 letters, digits and `. _ + -`, begins with one of `. _ + -`,
+            or ends with a dot.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith("."):
         raise ConfigError(

@@ -16,7 +16,7 @@ REMOTE = "trust_remote_code"
 
 
 def from_pretrained(kind: Any, source: str | Path | None, **options: Any) -> Any:
-    """Call `kind.from_pretrained(source)`. Offline for a local folder or a Path, or if the hub does not answer.
+    """Call `kind.from_pretrained(source)`. Stays offline for a local folder or a Path, and if the hub does not answer.
 
     Args:
         kind: Model, tokenizer or configuration class of transformers or diffusers.

@@ -80,13 +80,13 @@ def _open_nonblocking(path: str, flags: int) -> int:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether the folder exists. Raises DataError if it cannot be checked, such as without permission."""
+    """Return whether the folder exists. Raises DataError if the check fails, such as without permission."""
     mode = _mode(path)
     return mode is not None and stat.S_ISDIR(mode)
 
 
 def is_file(path: Path) -> bool:
-    """Return whether the regular file exists. Raises DataError if it cannot be checked, such as without permission."""
+    """Return whether the regular file exists. Raises DataError if the check fails, such as without permission."""
     mode = _mode(path)
     return mode is not None and stat.S_ISREG(mode)
 

@@ -1,9 +1,9 @@
 """Atomic file and folder writes: after a crash, a path never has partial content. Tensors are stored as safetensors.
 
-Writes go to a temporary name, are synced, then renamed. A folder is removed only if its manifest lists all files in it.
-A folder is replaced only if every file in it is in its manifest or in the new folder. While a folder is replaced, the
-old one has another name; `restore` puts it back after a crash. Temporary names have their own suffix. Does not import
-torch.
+Content is written under a temporary name, synced, then renamed. A folder is removed only if its manifest lists all of
+its files. A folder is replaced only if every file in it is in its manifest or in the new folder. While a folder is
+replaced, the old one has another name; `restore` puts it back after a crash. Temporary names have their own suffix.
+Does not import torch.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def read_tensors(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
 
     Args:
         path: File to read.
-        prefix: If not empty, read only tensors whose names begin with it, and skip the hash check, which needs all.
+        prefix: If not empty, read only tensors whose names begin with it, and skip the hash check.
 
     Raises:
         DataError: The file is missing, unreadable or corrupt.
@@ -164,7 +164,7 @@ def begin_folder(path: Path) -> Path:
 def finish_folder(temporary: Path, path: Path) -> None:
     """Sync a temporary folder and rename it to `path`. Removes an existing folder of that name.
 
-    A crash leaves the old folder or the new one. If the old one has lost its name, `restore` puts it back.
+    A crash leaves the old folder or the new one. If the old one then has another name, `restore` puts it back.
 
     Raises:
         DataError: The existing folder contains files that are neither in its manifest nor in the new folder.
@@ -187,9 +187,9 @@ def finish_folder(temporary: Path, path: Path) -> None:
 
 
 def restore(path: Path) -> None:
-    """Undo or complete a replacement of the folder `path` that broke off.
+    """Undo or complete a replacement of the folder `path` that a crash interrupted.
 
-    Puts the old folder back if the new one was not yet renamed to `path`; otherwise removes it.
+    Puts the old folder back if the new one was not yet renamed to `path`; otherwise removes the old folder.
     """
     old = _old(path)
     if not old.is_dir():
@@ -265,9 +265,9 @@ def discard(temporary: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Clean up directly in `folder` what killed processes left: `restore` old folders, and delete temporary entries.
+    """Clean up what killed processes left in `folder`: `restore` old folders, and delete temporary files and folders.
 
-    No process may be writing to the folder.
+    Does not look into subfolders. No process may be writing to the folder.
     """
     for leftover in folder.glob(".*.nanogen-old"):
         if match := _OLD.fullmatch(leftover.name):

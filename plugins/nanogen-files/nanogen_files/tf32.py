@@ -16,7 +16,7 @@ def set_tf32(enabled: bool) -> None:
 
 @contextmanager
 def tf32(enabled: bool) -> Iterator[None]:
-    """Allow or forbid TF32 in the block. Afterwards, products and convolutions have their former settings."""
+    """Allow or forbid TF32 in the block. Afterwards, restore the former settings."""
     products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     set_tf32(enabled)
     try:

@@ -73,7 +73,7 @@ def read_metadata(file: Path) -> dict[str, str]:
 
 
 def refuse_nonfinite(tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Raise DataError if a tensor contains NaN or infinity. Names the first one and its count of such values."""
+    """Raise DataError if a tensor contains NaN or infinity. Names the first such tensor and counts the bad values."""
     for name, value in tensors.items():
         if value.is_floating_point() and value.element_size() == 1:
             value = value.float()  # 8-bit dtypes have no `isfinite`

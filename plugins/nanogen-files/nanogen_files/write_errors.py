@@ -13,10 +13,10 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  #: no space, quota exceed
 def translate_write_errors(
     translate: Callable[[str], Exception], codes: Collection[int] | None = DISK_FULL
 ) -> Iterator[None]:
-    """Replace an OSError in the block by an error for the user.
+    """Raise an error for the user if the block raises an OSError.
 
     Args:
-        translate: Function from the reason, such as `"No space left on device"`, to the exception to raise.
+        translate: Returns the exception to raise for a reason such as `"No space left on device"`.
         codes: Error numbers (`errno`) to replace. Other errors pass unchanged. None replaces every OSError.
     """
     try:

@@ -55,7 +55,8 @@ class Flow:
             rng: Random numbers of times and noise, one slot per sample.
 
         Returns:
-            The weighted sum of the batch means of `errors`, the unweighted means by name, and the forward pass.
+            The total loss, the batch means of `errors` by name, and the forward pass. The total is the weighted sum of
+            these means.
         """
         forward_pass = self.forward_at(nets["student"], clean, self.noise(rng), self.times(rng), condition)
         means = {name: values.mean() for name, values in self.errors(forward_pass, clean).items()}
@@ -143,7 +144,7 @@ class Flow:
         """Return the damped velocity `(x_t - data) / max(t, t_eps)` of the state x_t.
 
         `t` is one time per sample [B] or per image token [B, N]. The result has a class token if `data` has one.
-        Predictions of additional heads have none.
+        Predictions of additional heads have no class token.
         """
         damped_t = t.clamp(min=self.config.t_eps)
         x_t = state if data.cls_token is not None else State(state.latent)

@@ -1,4 +1,4 @@
-"""Autoguidance: guidance by a weaker model of the same condition."""
+"""Autoguidance: guidance by a weaker model with the same condition."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class AutoGuidance:
 
     v is the velocity of the guided model, and v_weak that of a smaller or less trained model with its own objective.
     Velocities and predicted data of one path are related by a linear map, so this is the paper's equation for
-    denoisers. Guidance applies to each evaluation at a time t with t_min <= t <= t_max. w = 1 is v, without an
-    evaluation of the weaker model.
+    denoisers. Guidance applies to each evaluation at a time t with t_min <= t <= t_max. For w = 1, the result
+    is v, and the weaker model is not evaluated.
 
     Together with `cfg`, autoguidance applies to the conditional and the unconditional branch of `cfg`. The paper uses
     autoguidance alone.

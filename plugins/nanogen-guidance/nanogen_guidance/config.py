@@ -35,8 +35,8 @@ class CFGZeroStarConfig:
 
     Args:
         scale: Guidance scale w; 1 means no guidance and no zero-init. The paper uses each model's usual scale.
-        zero_steps: Number of times at the start of sampling at which the velocity is zero. For samplers with one
-            evaluation per step these are the first steps. The paper recommends 4% of the steps.
+        zero_steps: The velocity is zero at this many times t at the start of sampling. For samplers with one
+            evaluation per step, these are the first steps. The paper recommends 4% of the steps.
         t_min, t_max: Interval of times with guidance, both ends included. Zero-init does not depend on it.
     """
 
@@ -52,7 +52,8 @@ class ProjectedConfig:
 
     Args:
         scale: Guidance scale w; 1 means no guidance. The paper uses each model's usual scale and higher ones.
-        parallel: Factor eta of the update's component parallel to the conditional prediction; 1 keeps it, 0 removes it.
+        parallel: Factor eta of the component of the update that is parallel to the conditional prediction. 1 keeps the
+            component, 0 removes it.
         norm: Largest norm r of the update; 0 for no limit. The norm is over all values of a latent, so r should grow
             with the square root of their number.
         momentum: Momentum beta, negative to turn away from earlier updates; 0 for none.

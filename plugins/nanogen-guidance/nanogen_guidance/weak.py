@@ -1,4 +1,4 @@
-"""The weaker model of autoguidance: loaded on first use, and refused if its states or conditions differ."""
+"""The weaker model of autoguidance. It is loaded on first use, and must match the guided pipeline."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Parts:
 
 
 class WeakModel:
-    """Backbone and objective of a saved pipeline, for states and conditions of the guided pipeline.
+    """Backbone and objective of a saved pipeline. They are evaluated at states and conditions of the guided pipeline.
 
     Args:
         folder: Folder of the weaker pipeline.

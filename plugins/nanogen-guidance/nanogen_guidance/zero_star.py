@@ -23,7 +23,7 @@ class CFGZeroStar:
     evaluates the end of a step: with `zero_steps` = 1, its first step is half a step with the velocity at its end.
 
     Guidance applies to each evaluation at a time t with t_min <= t <= t_max. Zero-init does not depend on this
-    interval. w = 1 is v_c, without zero-init.
+    interval. For w = 1, the result is v_c, without zero-init.
     """
 
     level = 1
@@ -64,7 +64,7 @@ class Progress:
     count: int = -1
 
     def number(self, t: float) -> int:
-        """Return the number of the time t in the run, from 0."""
+        """Return how many distinct times of the run were passed before t."""
         if t != self.time:
             self.count = self.count + 1 if t < self.time else 0
             self.time = t

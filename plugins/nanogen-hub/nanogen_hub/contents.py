@@ -81,7 +81,7 @@ def data_facts(run: Path | None) -> Mapping[str, Any]:
 
 
 def flat_state(pipeline: Pipeline) -> dict[str, Tensor]:
-    """Return the saved tensors, named `part.tensor`. Scores record their hash as `Score.about["weights"]`."""
+    """Return the saved tensors, named `part.tensor`. A score stores the hash of these tensors in `about["weights"]`."""
     return {f"{part}.{name}": tensor for part, state in pipeline.state().items() for name, tensor in state.items()}
 
 

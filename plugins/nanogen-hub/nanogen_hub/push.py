@@ -56,8 +56,8 @@ def push_to_hub(
         The URL of the commit, or the folder of a dry run.
 
     Raises:
-        DataError: The name is wrong, the folder of the dry run is not empty, a frozen model is local and not included
-            or has no safetensors file, or the hub refuses the upload or cannot be reached.
+        DataError: The name is wrong, the folder of the dry run is not empty, the hub cannot be reached or refuses
+            the upload, `include_frozen` is false for a local frozen model, or such a model has no safetensors file.
     """
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
         raise DataError(f"{name!r} is not the name of a model on the hub: write user/name.")
@@ -91,11 +91,12 @@ def write_repository(
 ) -> Path:
     """Write the files of a model repository: the saved pipeline, scores, a sample sheet and the card.
 
-    Args as in `push_to_hub`. Returns the folder. If writing fails, it stays missing or empty, so that it can be written
-    again.
+    The arguments are as in `push_to_hub`. Returns the folder. If writing fails, the folder stays missing or empty, so
+    that it can be written again.
 
     Raises:
-        DataError: The folder is not empty, or a frozen model is local and not included or has no safetensors file.
+        DataError: The folder is not empty, `include_frozen` is false for a local frozen model, or such a model has no
+            safetensors file.
     """
     run = None if run is None else Path(run)
     with new_content(folder) as place:

@@ -27,8 +27,8 @@ class ClassLookup:
         """Return the label of a class.
 
         Args:
-            word: A class name in any case, or a number as int or text. A number stands for the class of that name if
-                there is one, and otherwise for the label.
+            word: A class name in any case, or a label as int or text. A number that is also a class name stands for the
+                class of this name.
 
         Returns:
             A label from 0 to N - 1, for N classes.

@@ -15,7 +15,7 @@ _QUOTED = re.compile(r'"((?:[^"]|"")+)"[ \t]+(.+)')
 
 
 def folder_names(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
-    """Return the name of each class folder.
+    """Return the class name of each class folder.
 
     Reads `LOC_synset_mapping.txt`, or else `classes.txt`. A line has a folder and its class name, such as
     `n01440764 tench, Tinca tinca`. A folder name with a space is quoted, or followed by a tab.

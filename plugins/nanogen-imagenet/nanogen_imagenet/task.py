@@ -80,7 +80,7 @@ class ImageNet:
         return Batch(indices=torch.arange(len(labels)), labels=torch.tensor(labels))
 
     def eval_batch(self, count: int, *, seed: int = 0) -> Batch:
-        """Return a batch of `count` labels, balanced over the classes: each in turn, in an order keyed by the seed."""
+        """Return a batch of `count` labels. The classes take turns, in a random order that `seed` determines."""
         classes = len(self._lookup.classes)
         generator = torch.Generator().manual_seed(key(seed, "questions"))
         order = torch.randperm(classes, generator=generator)  # so that few labels are not all of the first classes

@@ -1,4 +1,4 @@
-"""Import of published checkpoints as pipelines. Options that the tensors do not determine must be given."""
+"""Imports published checkpoints as pipelines. The user gives the options that the tensors do not determine."""
 
 from typing import TYPE_CHECKING
 

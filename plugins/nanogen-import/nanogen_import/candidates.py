@@ -24,8 +24,8 @@ class Candidate:
 
     Attributes:
         recipe: Name of the recipe.
-        resolved: Configuration of the candidate for the task of the checkpoint.
-        parts: Parts of the candidate, with the latent size of the checkpoint.
+        resolved: Configuration of the recipe, for the checkpoint's task.
+        parts: Parts that the recipe builds, for latents of the checkpoint's size.
     """
 
     recipe: str
@@ -33,7 +33,7 @@ class Candidate:
     parts: Assembly
 
     def options_for(self, items: Sequence[Undecided]) -> list[str]:
-        """Return the recipe's values of undecided options, as `key=value`."""
+        """Return the values that the recipe gives to undecided options, as `key=value`."""
         return [option for item in items if item.by_recipe for option in self._options_for(item)]
 
     def _options_for(self, item: Undecided) -> Iterator[str]:
@@ -50,15 +50,15 @@ class Candidate:
 
 
 def in_effect(config: Any, built: Any, option: str) -> Any:
-    """Return the effective value of an option.
+    """Return the effective value of an option: the configured value, or a number that the component derived.
+
+    If the configured value is None, the derived number is the component's attribute with the name of the option.
+    Without such a number, the result is None.
 
     Args:
-        config: Configuration of a component.
-        built: The component, built with it.
+        config: Configuration of the component.
+        built: The component.
         option: Name of the option.
-
-    Returns:
-        The configured value. If it is None, the component's attribute of the same name if that is a number, else None.
     """
     value = getattr(config, option, None)
     if value is None and hasattr(config, option):
@@ -73,18 +73,18 @@ def shown(value: Any) -> str:
 
 
 def candidates(found: Checkpoint) -> list[Candidate]:
-    """Return the recipes whose backbone and latent match the file, in alphabetical order."""
+    """Return the recipes whose backbone and latents match the file, in alphabetical order."""
     return [candidate for recipe in sorted(registry().recipes) if (candidate := _candidate(found, recipe))]
 
 
 def agreed(fitting: Sequence[Candidate], slot: str) -> str | None:
-    """Return the component of a slot if all candidates have the same one; None otherwise."""
+    """Return the name of the component in a slot if all candidates have the same one, else None."""
     names = {candidate.resolved.slots[slot].name for candidate in fitting}
     return names.pop() if len(names) == 1 else None
 
 
 def same_family(found: Checkpoint, resolved: Resolved) -> bool:
-    """Return whether the importer of a configuration's backbone is the one that read the file."""
+    """Return whether the configuration's backbone has the importer that read the file."""
     backbone = registry().component("backbone", found.suggested["backbone"]["name"]).what
     chosen = resolved.slots.get("backbone")
     return chosen is not None and chosen.chosen.component.importer == backbone.importer

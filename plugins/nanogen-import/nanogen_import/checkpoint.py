@@ -21,8 +21,8 @@ class Undecided(NamedTuple):
 
     Attributes:
         what: Name of the choice for messages, such as `prediction`.
-        slot: Slot or group that makes the choice.
-        options: Names of options that make the choice. One that the slot's component has must be set.
+        slot: Slot or group to which the choice belongs.
+        options: Names of options that make the choice. The user sets one that the slot's component has.
         by_method: Whether a `method:` also makes the choice.
         by_recipe: Whether a recipe or published configuration also makes the choice.
         null: Whether null is a valid choice.
@@ -41,8 +41,8 @@ class Checkpoint(Protocol):
 
     Attributes:
         state: Tensors of the backbone, with NanoGen's names.
-        latent: Latent shape of the training. Its factor is unknown.
-        condition: Condition shape of the training.
+        latent: Shape of the latents in training. Its `factor` is unknown.
+        condition: Shape of the conditions in training.
         wanted: Capabilities of the backbone, such as `two-time`.
         structural: All capabilities that can be recognised in such a file.
         suggested: Configuration that the tensors determine: task, backbone with its options, and possibly conditioner.
@@ -68,15 +68,15 @@ class Checkpoint(Protocol):
     notes: Sequence[str]
 
     def conflicts(self, configuration: Mapping[str, Any]) -> list[str]:
-        """Return a short text for each option of a configuration that contradicts the file, with both values."""
+        """Return a short text for each configured option that contradicts the file. The text has both values."""
 
 
 class Importer(Protocol):
-    """Function that reads a checkpoint, named as `importer` by a backbone's Component.
+    """Function that reads a checkpoint. `Component.importer` of a backbone references it.
 
     Args:
         file: Contents of the file.
-        weights: "ema" or "model".
+        weights: Set of weights to read, "ema" or "model".
         architecture: Description of the network from a JSON file; None if there is none.
         configuration: Published configuration in the format of another program; None if there is none.
 

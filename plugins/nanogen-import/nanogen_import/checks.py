@@ -1,4 +1,4 @@
-"""Checks that the parts of a pipeline other than its backbone match the training of a checkpoint."""
+"""Checks that a pipeline has the latents, the condition and the capabilities with which a checkpoint was trained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nanogen_import.checkpoint import Checkpoint
 
 
 def check(pipeline: Pipeline, found: Checkpoint) -> None:
-    """Raise ConfigError if a part of the pipeline other than its backbone does not match the checkpoint."""
+    """Raise ConfigError if the pipeline's latents, condition or needed capabilities do not match the checkpoint."""
     here, expected = pipeline.latent.shape, found.latent.shape
     if here != expected:
         raise ConfigError(

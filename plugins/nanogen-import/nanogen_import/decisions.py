@@ -1,4 +1,4 @@
-"""Decisions of an import with their sources, and errors about missing ones."""
+"""Lists the decisions of an import with their sources, and raises errors about missing decisions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class Decision(NamedTuple):
 def decisions(
     resolved: Resolved, parts: Mapping[str, Any], sources: Sources, undecided: Sequence[Undecided]
 ) -> list[Decision]:
-    """Return the options that one of `sources` sets, and all undecided, guidance and sampler options with a value.
+    """Return the options that one of `sources` sets, and all options of guidance, sampler and undecided choices.
+
+    An option that is None is left out, unless None is a valid choice.
 
     Args:
         resolved: Configuration of the imported pipeline.
@@ -128,7 +130,7 @@ def _words(items: Sequence[Undecided]) -> str:
 
 
 def flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the options of nested mappings by dotted keys. The name of a component has the key of its slot."""
+    """Yield (dotted key, value) of each option in nested mappings. A component's name has the key of its slot."""
     if not isinstance(values, Mapping):
         yield key, values
         return

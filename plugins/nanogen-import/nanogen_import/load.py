@@ -51,14 +51,14 @@ def import_file(
     architecture: Mapping[str, Any] | None = None,
     weights: str = "ema",
 ) -> Imported:
-    """Import a published checkpoint. Options that its tensors do not determine must be given.
+    """Import a published checkpoint. The arguments must give the options that its tensors do not determine.
 
     Args:
         file: Safetensors file, or a file of `torch.save` without Python objects.
         config: Configuration of NanoGen, or the published configuration of the checkpoint, as a YAML file or mapping.
         recipe: Name of a recipe, instead of `config`.
-        settings: Configuration that overrides either.
-        architecture: Description of the network, for options that shapes do not show.
+        settings: Configuration that overrides `config` or `recipe`.
+        architecture: Description of the network, for options that the shapes of tensors do not show.
         weights: Set of weights, "ema" or "model".
 
     Raises:

@@ -25,7 +25,7 @@ class UserOptions:
 
     Attributes:
         source: Name of the configuration or recipe, for messages.
-        raw: Configuration of NanoGen; empty if there is none.
+        raw: Configuration of NanoGen, from a file or recipe; empty if there is none.
         foreign: Published configuration in another program's format; None if there is none.
         recipe: Name of the recipe; None if there is none.
         settings: Configuration of `--set`, which overrides the others.
@@ -43,7 +43,7 @@ class UserOptions:
         return self.recipe is not None or self.foreign is not None
 
     def combined(self, task: str | None = None) -> dict[str, Any]:
-        """Return the configuration with the settings, for `task` if it is given."""
+        """Return the configuration merged with the settings, for `task` if it is given."""
         switch = {} if task is None else {"task": task}
         return combine(self.raw, {**switch, **self.settings})
 
@@ -52,12 +52,12 @@ class UserOptions:
         return combine(self.raw, {"task": task})
 
     def layers(self, task: str) -> list[tuple[str, Layer]]:
-        """Return the settings and the configuration, with the names of their sources."""
+        """Return (source, layer) of the settings and of the configuration, highest priority first."""
         return [(SETTINGS, task_layer(self.settings, task)), (self.source, task_layer(self.raw, task))]
 
 
 def task_layer(raw: Mapping[str, Any], task: str) -> Layer:
-    """Return the values of a configuration for a task, without defaults. `resolve` reports errors in it later."""
+    """Return the values of a configuration for a task, without defaults. `resolve` reports its errors later."""
     return for_task(named(raw), task, [])
 
 
@@ -69,7 +69,7 @@ def read_options(
     Args:
         config: Configuration of NanoGen or of another program, as a file or mapping.
         recipe: Name of a recipe.
-        settings: Configuration that overrides either.
+        settings: Configuration that overrides `config` or `recipe`.
 
     Raises:
         ConfigError: Both `config` and `recipe` are given, or the format of `config` is unclear.

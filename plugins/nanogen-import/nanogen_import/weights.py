@@ -46,12 +46,12 @@ def read_weights(path: str | Path) -> WeightsFile:
 
 
 def choose(file: WeightsFile, anchor: str, weights: str) -> Weights:
-    """Select a network from a file.
+    """Return the tensors of one network in a file.
 
     Args:
         file: Contents of the file.
-        anchor: Name of a tensor of the network.
-        weights: Set of weights, "ema" or "model". If the file has only one set, without a name, it is accepted too.
+        anchor: Name of a tensor that identifies the network.
+        weights: Set of weights, "ema" or "model". A file with a single unnamed set is accepted too.
 
     Raises:
         DataError: No network or several networks match, or a weight is NaN or infinite.

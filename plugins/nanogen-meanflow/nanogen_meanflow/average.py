@@ -31,7 +31,7 @@ Network = Callable[..., Prediction]  # (state, times, condition)
 
 
 class Intervals(NamedTuple):
-    """Which samples of a step have r < t, and whether any can. If none can, du/dt is not computed."""
+    """The samples of a step that have r < t. If `possible` is false, there are none, and du/dt is not computed."""
 
     rows: Tensor  # [B] bool
     possible: bool
@@ -89,7 +89,7 @@ class AverageVelocity(ABC):
             clean: Data: latents [B, C, h, w].
             condition: Conditions of the batch. Rows may be null; their target has no guidance.
             null: The null condition, for the unconditional velocity of the target.
-            rng: Random numbers of times, noise and guidance, one slot per sample.
+            rng: Random numbers for times, noise and guidance, one slot per sample.
 
         Returns:
             The total loss, its terms by name, and the forward pass. The term "meanflow" is the batch mean of the
@@ -107,7 +107,7 @@ class AverageVelocity(ABC):
         return Losses(total, {name: value.detach() for name, value in parts.items()}, output.forward_pass)
 
     def has_interval(self, rng: KeyedRNG) -> Intervals:
-        """Draw which samples have r < t. One draw decides for all samples of a step, or for one sample (`mix`)."""
+        """Draw which samples have r < t: one draw per sample with `mix: sample`, one draw per step with `mix: step`."""
         probability = self.config.probability
         if self.config.mix == "sample":
             return Intervals(rng.uniform("meanflow.jump") < probability, possible=probability > 0)

@@ -25,7 +25,8 @@ class AverageVelocityConfig:
         mix: Whether r < t is drawn for each "step" (all samples on all processes alike) or each "sample".
         flow_time: How t is drawn if r = t: "one" draw, or the "maximum" of two draws.
         time_mean, time_std: Mean and standard deviation of logit(t) before the shift.
-        shift: Time shift; above 1 it moves the times towards noise. Null uses sqrt(C h w / 4096) of the latent.
+        shift: Time shift. A value above 1 makes large t (more noise) more frequent. Null uses sqrt(C h w / 4096) for
+            latents [C, h, w].
         t_eps: Velocities are `(x_t - data) / max(t, t_eps)`.
         norm_p, norm_eps: The loss of a sample is `e / (sg(e) + norm_eps)^norm_p`. e is its squared error, summed over
             the latent.

@@ -61,7 +61,7 @@ def forward_mode(u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
 class Central:
     """Central difference `(u(z + e v, t + e) - u(z - e v, t - e)) / (2 e)` with e = `fd_step`.
 
-    The error is O(e^2). It costs two evaluations without gradient.
+    The error is O(e^2). The cost is two evaluations without gradient.
     """
 
     fd_step: float
@@ -75,7 +75,7 @@ class Central:
 class Backward:
     """Backward difference `(u(z, t) - u(z - e v, t - e)) / e` with e = `fd_step`.
 
-    The error is O(e). It costs one evaluation without gradient.
+    The error is O(e). The cost is one evaluation without gradient.
     """
 
     fd_step: float

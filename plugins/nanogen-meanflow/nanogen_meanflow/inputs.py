@@ -19,7 +19,7 @@ class MeanFlowInputs:
     """A network, a noised batch, and the unguided target velocity.
 
     Args:
-        velocity_fn: The network, with its prediction as an average velocity.
+        velocity_fn: The network. Its prediction is converted to an average velocity.
         state: z_t, the state at `times.t`.
         noise: The state at t = 1 on the same path.
         times: t and r, [B] each.
@@ -66,7 +66,7 @@ class MeanFlowInputs:
 
 
 def instantaneous(condition: Condition, t: Tensor) -> Condition:
-    """Return `condition` with its guidance input changed for evaluations at r = t [B].
+    """Return `condition` with its guidance input changed for evaluations at r = t. The times `t` are [B].
 
     The fraction is 1 - 1/w if t lies in [t_min, t_max], else 0. The interval becomes [0, 1]. A condition without
     guidance input is returned unchanged.

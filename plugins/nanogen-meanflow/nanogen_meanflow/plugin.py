@@ -104,7 +104,7 @@ def nanogen_recipes() -> dict[str, str]:
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
     """Return an error message for each unsupported combination.
 
-    Unsupported are a class token (REG), and settings of `train:` that do not work with the option `derivative`.
+    MeanFlow does not support a class token (REG). Its `derivative` excludes settings of `train:` such as `compile`.
     """
     objective = parts["objective"]
     if AVERAGE_VELOCITY not in objective.component.provides:

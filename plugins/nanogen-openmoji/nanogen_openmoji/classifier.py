@@ -1,6 +1,6 @@
-"""The emoji classifier behind `openmoji-accuracy`, with a reject class.
+"""The emoji classifier behind `openmoji-accuracy`, with a reject class for images that show no emoji.
 
-It is trained with random colours, grey images and corrupted images of the reject class, so that it relies on shape.
+It is trained with random colours, grey images and corrupted images (the reject class), so that it relies on shape.
 """
 
 from __future__ import annotations

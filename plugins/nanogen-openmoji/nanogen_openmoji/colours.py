@@ -25,7 +25,7 @@ LINE = 0.25  # luminance below which a pixel belongs to a line
 def tint(sprite: Tensor, colour: str) -> Tensor:
     """Recolour a sprite [4, R, R], premultiplied by alpha.
 
-    A fill of mean luminance gets the colour. Darker fills stay darker in proportion, and lighter fills become paler.
+    A fill with the mean luminance of all fills gets the colour. Darker fills stay darker; lighter fills become paler.
 
     Raises:
         KeyError: The colour is not in `COLOURS`.

@@ -12,7 +12,7 @@ from nanogen_openmoji.sprites import MARGIN
 
 
 class Placement(NamedTuple):
-    """The position of each sprite, all fields [B]. Lengths are shares of the image, and y points down."""
+    """The position of each sprite, all fields [B]. Lengths are shares of the image's side; y points down."""
 
     x: Tensor  # centre
     y: Tensor
@@ -24,7 +24,7 @@ class Placement(NamedTuple):
 def place_sprites(sprites: Tensor, placement: Placement, size: int) -> Tensor:
     """Resample sprites onto transparent images.
 
-    Resampling is bilinear, which is smooth if a sprite shrinks to no less than about half of its R pixels.
+    Resampling is bilinear. The result is smooth unless a sprite shrinks to less than about half of its R pixels.
 
     Args:
         sprites: [B, 4, R, R], premultiplied by alpha.

@@ -29,7 +29,7 @@ class OpenMoji:
     licence = "CC BY-SA 4.0"  # for the card of a model
 
     def __init__(self, config: OpenMojiConfig):
-        """Raises ConfigError for unknown or repeated objects, or fewer than two."""
+        """Raises ConfigError for unknown or repeated objects, or for fewer than two objects."""
         self.config = config
         self.classes: Sequence[str] = class_names()
         world = World(objects=_checked(config.objects))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Conv(nn.Module):
-    """A convolution that keeps the resolution. Its weight is a matrix [out, in * k * k], as Muon needs."""
+    """A convolution that keeps the resolution. Its weight is a matrix [out, in * k * k] for Muon."""
 
     def __init__(self, channels: int, out: int, kernel: int = 3, *, gain: float = 1.0) -> None:
         super().__init__()

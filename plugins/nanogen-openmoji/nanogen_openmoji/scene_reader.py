@@ -45,7 +45,7 @@ class Detection:
 
 
 class SceneReader(nn.Module):
-    """Detects the 64 emojis in five colours and their natural ones. Images of any size are resized to 64 px."""
+    """Detects the 64 emojis, each in five colours and its natural one. Images of any size are resized to 64 px."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -50,7 +50,7 @@ class Scene:
 
 @attrs.frozen(kw_only=True)
 class World:
-    """The distribution of scenes. A model learns fewer `objects` sooner."""
+    """The distribution of scenes. With fewer `objects`, a model learns sooner."""
 
     objects: tuple[str, ...] = ("apple", "dog", "cat", "car", "fish", "tree", "house", "star")
     colours: tuple[str, ...] = tuple(COLOURS)  # of coloured objects

@@ -30,7 +30,7 @@ class OpenMojiConfig:
         train: The number of training images.
         val: The number of held-out images.
         seed: The seed of all images.
-        objects: The class names in captioned scenes.
+        objects: The names of the classes that occur in captioned scenes.
         hold_out: Omit every `hold_out`-th coloured, counted and related evaluation caption from the scenes, to test new
             combinations of known words. 0: omit none.
     """

@@ -25,7 +25,7 @@ class Posterior(NamedTuple):
 class TinyVAE(nn.Module):
     """A fully convolutional VAE for images with sides that are multiples of 8.
 
-    `encode` normalises latents by `mean` and `std`, which are measured after training. `decode` takes such latents.
+    `encode` normalises latents by `mean` and `std`, which are measured after training. `decode` takes normalised ones.
     """
 
     mean: Tensor  # [8]

@@ -108,9 +108,10 @@ class ScenesConfig:
         counting_threshold: As `threshold`, for prompts of the tag `counting`. The official 0.9 is for Mask2Former.
             NanoDet's scores are lower.
         max_objects: The maximum number of detections per class.
-        max_overlap: Drop a detection that overlaps a higher-scoring one of its class by at least this IoU. 1 keeps all.
-        position_threshold: The offset between two objects' centres that is ignored along each axis, as a share of the
-            sum of their sizes.
+        max_overlap: Drop a detection if its IoU with a higher-scoring detection of its class is at least this. 1 keeps
+            all.
+        position_threshold: Ignore an offset between the centres of two objects up to this share of the sum of their
+            sizes, along each axis.
     """
 
     prompts_per_tag: int = field(default=22, validator=at_least(1, 10_000))

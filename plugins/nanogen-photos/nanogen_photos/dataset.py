@@ -33,7 +33,7 @@ class Photos:
     """The licences of the images, by Debian package."""
 
     def __init__(self, config: PhotosConfig):
-        """Raises DataError if a file is missing."""
+        """Find the files of the cut-outs and photographs. Raises DataError if one is missing."""
         self.config = config
         self.pictures: Pictures = find_pictures(config)
         self.classes: Sequence[str] = self.pictures.classes
@@ -57,7 +57,7 @@ class Photos:
         )
 
     def prompts(self) -> list[str]:
-        """Return captions for evaluation, from all tags in turn, up to 256 per tag. Tags with fewer repeat theirs."""
+        """Return up to 256 captions of each tag, from all tags in turn. Tags with fewer captions repeat them."""
         by_tag: dict[str, list[str]] = {}
         for line in some_lines(self.classes, PROMPTS_PER_TAG):
             by_tag.setdefault(line["tag"], []).append(line["prompt"])

@@ -35,7 +35,7 @@ class NanoDetector:
 
     @cached_property
     def file(self) -> Path:
-        """The file of weights. Raises DataError if it is missing."""
+        """The file with the weights. Raises DataError if it is missing."""
         return weights_file(self._config.weights)
 
     @cached_property
@@ -48,7 +48,7 @@ class NanoDetector:
         return frozenset(CLASSES)
 
     def to(self, device: torch.device | str) -> NanoDetector:
-        """Move later computation to a device. Returns self."""
+        """Run later calls of `detect` on a device. Returns self."""
         self._device = torch.device(device)
         return self
 

@@ -32,8 +32,8 @@ from nanogen_textscore.protocols import Detector
 class Detected(ResampledRowMetric):
     """`detected`: the share of images in which the detector finds the class of the label, in [0, 1].
 
-    `detected_real`: that share for real scenes, with the labels and size of the images. `detected_relative`: `detected`
-    / `detected_real`. It is left out if `detected_real` is 0.
+    `detected_real`: the same share for real scenes, with the labels and size of the images. `detected_relative`:
+    `detected` / `detected_real`. It is left out if `detected_real` is 0.
     """
 
     higher_is_better = True
@@ -54,7 +54,7 @@ class Detected(ResampledRowMetric):
         }
 
     def measure(self, images: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-        """Check for the class of the label in each image and in a real scene. Images are processed one at a time."""
+        """Look for the class of each label in its image and in a real scene. Images are processed one at a time."""
         assert batch.labels is not None
         self._detector.to(images.device)
         names = [self._pictures.classes[label] for label in batch.labels.tolist()]

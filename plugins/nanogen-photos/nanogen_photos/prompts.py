@@ -1,4 +1,4 @@
-"""Prompts about the classes, as metadata lines in the format of the official GenEval (arXiv 2310.11513).
+"""Prompts about the dataset's classes, as metadata lines in the format of the official GenEval (arXiv 2310.11513).
 
 The tags are the official ones without `colors` and `color_attr`, which need CLIP.
 """
@@ -17,12 +17,12 @@ POSITIONS = ("left of", "right of", "above", "below")
 
 
 def all_lines(classes: Sequence[str]) -> dict[str, list[Line]]:
-    """List the lines of all prompts by tag, in a fixed order."""
+    """Return the lines of all prompts by tag, in a fixed order."""
     return {tag: make(classes) for tag, make in TAGS.items()}
 
 
 def some_lines(classes: Sequence[str], per_tag: int) -> list[Line]:
-    """Return `per_tag` lines of each tag, or all lines of a tag that has fewer. The choice is fixed."""
+    """Return at most `per_tag` lines of each tag. The choice is always the same."""
     found = []
     for tag, lines in all_lines(classes).items():
         order = sorted(
@@ -33,7 +33,7 @@ def some_lines(classes: Sequence[str], per_tag: int) -> list[Line]:
 
 
 def single(name: str) -> Line:
-    """Return the line of one object: "a photo of a dog"."""
+    """Return the line of a prompt with one object, such as "a photo of a dog"."""
     return _line("single_object", [_item(name)], _a(name))
 
 

@@ -60,7 +60,7 @@ def compose(line: Line, seed: str, pictures: Pictures) -> Scene:
     Args:
         line: A line of `nanogen_photos.prompts`.
         seed: Seeds everything that the line leaves open.
-        pictures: The files.
+        pictures: The cut-outs and photographs to choose from.
     """
     rng = Random(f"photos {seed}")
     names = [item["class"] for item in line["include"] for _ in range(item["count"])]

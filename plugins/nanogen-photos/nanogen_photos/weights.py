@@ -33,7 +33,7 @@ def default_file() -> Path:
 
 
 def weights_file(path: str | None) -> Path:
-    """Return the file of weights. Raises DataError if it is missing.
+    """Return the file with the weights. Raises DataError if it is missing.
 
     Args:
         path: The file. None uses `default_file`.
@@ -79,7 +79,7 @@ def convert(package: Path, target: Path) -> Path:
 
 
 def layers() -> dict[str, tuple[str, str]]:
-    """Return convolution of `NanoDet` -> (kernel, bias): tensor names in the graph model, in the graph's order."""
+    """Map each convolution of `NanoDet` to the graph model's names of its kernel and bias, in the graph's order."""
     convolutions = ["stem"]
     for number, depth in enumerate((1, 2, 2, 3)):
         stage = f"stages.{number}"

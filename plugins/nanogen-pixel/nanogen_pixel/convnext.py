@@ -19,8 +19,8 @@ from nanogen_train.protocols import Auxiliary
 class ConvNeXt(Auxiliary):
     """`weight * d / (sg(d) + norm_eps)^norm_p` with `d = |f(x_hat) - f(x)|^2`, for samples with t < `below`.
 
-    x_hat is the predicted image, and x the real one. f is the final LayerNorm of the spatial mean of the last feature
-    map. Images are in [-1, 1] without ImageNet normalisation, as in the public code.
+    x_hat is the predicted image, and x the real one. f averages the last feature map over its positions and applies the
+    final LayerNorm. Images are in [-1, 1] without ImageNet normalisation, as in the public code.
 
     Args:
         config: Options of the loss.
@@ -37,7 +37,7 @@ class ConvNeXt(Auxiliary):
     def loss(
         self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
     ) -> Losses:
-        """Return the weighted batch mean, and the mean distance as the part "distance"."""
+        """Return the loss as a batch mean, and the batch mean of the distances d as the part "distance"."""
         rows = rows_below(forward_pass, self.config.below)
 
         def distance() -> Tensor:

@@ -19,7 +19,9 @@ EPS = 1e-6  # of the final LayerNorm, as in the authors' code; transformers uses
 
 
 class PooledFeatures(nn.Module):
-    """Final LayerNorm of the spatial mean of the last feature map. Frozen; gradients reach the images.
+    """Frozen network that averages its last feature map over positions and applies the final LayerNorm.
+
+    Gradients reach the images.
 
     Args:
         network: A ConvNeXt model of transformers.

@@ -25,7 +25,7 @@ class Crops(NamedTuple):
     width: Tensor  # [B]
 
     def rows(self, indices: Tensor) -> Crops:
-        """Return the rectangles of the images at `indices` of the batch."""
+        """Return the rectangles of the images with these indices in the batch."""
         return Crops(*(value[indices] for value in self))
 
 
@@ -33,7 +33,7 @@ def random_crops(rng: KeyedRNG, height: int, width: int) -> Crops:
     """Draw one crop per sample, similar to torchvision's RandomResizedCrop.
 
     The area fraction is uniform in `AREA`. The aspect ratio (width / height) is log-uniform in `ASPECT`. A side that is
-    longer than the image's is shortened to it, where torchvision draws again.
+    longer than the image is shortened to fit; torchvision would draw again.
 
     Args:
         rng: Random numbers, one slot per sample.

@@ -12,7 +12,7 @@ from nanogen_pixel.config import PerceptualConfig
 
 
 def rows_below(forward_pass: ForwardPass, limit: float) -> Tensor:
-    """Return the indices [A] of the samples with t < limit. If tokens have their own times, all must be below it."""
+    """Return the indices [A] of the samples with t < limit. If tokens have their own times, t is the largest one."""
     t = forward_pass.times.t
     return torch.nonzero((t if t.ndim == 1 else t.amax(dim=1)) < limit)[:, 0]
 
@@ -20,11 +20,11 @@ def rows_below(forward_pass: ForwardPass, limit: float) -> Tensor:
 def mean_over_batch(
     forward_pass: ForwardPass, rows: Tensor, config: PerceptualConfig, distance: Callable[[], Tensor]
 ) -> Losses:
-    """Return the weighted batch mean of the normalised distances, and the plain mean as the part "distance".
+    """Return `weight` times the batch mean of normalised distances, and the mean distance as the part "distance".
 
     Args:
-        forward_pass: The forward pass. Its batch size divides the sum.
-        rows: Indices [A] of the samples with little noise. The distance of all others is 0.
+        forward_pass: The forward pass. Means are over its whole batch.
+        rows: Indices [A] of the samples with little noise. Other samples count with a distance of 0.
         config: Weight and normalisation.
         distance: Computes the distances [A]. If `rows` is empty, it is not called, and the loss is 0 without parts.
     """

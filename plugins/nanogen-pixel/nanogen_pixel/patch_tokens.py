@@ -39,7 +39,7 @@ class PatchTokens(Auxiliary):
     def loss(
         self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
     ) -> Losses:
-        """Return the weighted batch mean, and the mean distance as the part "distance"."""
+        """Return the loss as a batch mean, and the batch mean of the distances d as the part "distance"."""
         rows = rows_below(forward_pass, self.config.below)
 
         def distance() -> Tensor:

@@ -14,10 +14,11 @@ DRAWS = 7  # random numbers per sample: translation (2), brightness, saturation,
 
 
 class DiffAugment:
-    """Differentiable translation, then colour, then a square hole of zeros.
+    """Translates images, then changes their colours, then cuts a square hole of zeros. All steps are differentiable.
 
     Args:
-        probability: Probability of each of the three, drawn once for the whole batch. Amounts are drawn per sample.
+        probability: Probability of each of the three steps. A step applies to the whole batch or not at all. Its
+            amount, such as the distance of the translation, is drawn per sample.
         cutout: Side of the hole, as a fraction of the image's side. 0: no hole.
     """
 
@@ -29,7 +30,7 @@ class DiffAugment:
 
         Args:
             rng: Random numbers, one slot per image.
-            purpose: Name of the call, such as "real". Calls with other names get other random numbers.
+            purpose: Name of the call, such as "real". Calls with different names get different random numbers.
         """
         down, right, *colours, row, column = rng.uniform(f"augment.{purpose}", (DRAWS,)).unbind(dim=1)  # each [B]
         if self._happens(rng, f"translation.{purpose}"):

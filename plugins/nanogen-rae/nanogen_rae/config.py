@@ -30,11 +30,12 @@ class EncoderConfig:
 
     Args:
         path: A local folder, or another name on the Hugging Face hub. Null uses the published model.
-        levels: Number of blocks to combine, at equal distances up to the last one, or a list of block numbers counted
-            from 0. The encoder's depth must be a multiple of the number. 1 uses the output of the last block alone. The
-            released configurations of RAEv2 list the blocks [11, 13, 15, 17, 19, 21, 23] or 1 to 23 of DINOv3-L, which
-            has 24 blocks.
-        norm: Final norm: "plain" without its affine part, "affine" with it, or "none". Null uses the published one.
+        levels: The blocks whose outputs are combined: a list of block numbers counted from 0, or a number of blocks at
+            equal distances up to the last one. This number must divide the encoder's depth. 1 uses the output of the
+            last block alone. The released configurations of RAEv2 use DINOv3-L, which has 24 blocks, with the list
+            [11, 13, 15, 17, 19, 21, 23] or all numbers from 1 to 23.
+        norm: The encoder's final norm, applied to each of these outputs: "plain" (without scale and shift), "affine"
+            (with them) or "none". Null uses the published choice.
         registers: False uses the model of DINOv2 without register tokens. The other encoders accept only true.
         side: Side of the network's input in pixels. Null gives one token per 16 x 16 image pixels. For convnextv2,
             null gives 7/8 of the side of the images: 224 for 256 pixels.

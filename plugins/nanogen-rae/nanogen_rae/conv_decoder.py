@@ -60,9 +60,9 @@ class ConvDecoder(nn.Module):
 
     Args:
         channels: Width of the tokens.
-        patch: Side of the patch of a token in pixels. It must be a power of two of at least 2.
-        widths: Channels at each resolution, from that of the tokens to half that of the pixels. The last one repeats if
-            there are more resolutions.
+        patch: Side of a token's patch in pixels. It must be a power of two of at least 2.
+        widths: Number of channels at each resolution, from the token grid to half the resolution of the image. The last
+            number repeats if there are more resolutions.
 
     Raises:
         Incompatible: `patch` is not a power of two of at least 2.

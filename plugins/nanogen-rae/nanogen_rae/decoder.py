@@ -52,12 +52,12 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """ViT decoder from tokens to pixels. Initial weights as published: torch's defaults, class token zero.
+    """ViT decoder from tokens to pixels. As published, it starts from torch's default weights and a zero class token.
 
     Args:
         channels: Width of the tokens.
         grid: Tokens along one side.
-        patch: Side of the patch of a token in pixels.
+        patch: Side of a token's patch in pixels.
         size: Width, depth and heads.
     """
 

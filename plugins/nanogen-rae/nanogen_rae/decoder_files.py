@@ -118,7 +118,7 @@ def decoder_names(names: Iterable[str]) -> list[str]:
 
 
 def marked(state: Mapping[str, Tensor], output: Output) -> dict[str, Tensor]:
-    """Return a decoder's tensors with a scalar that declares its output, as stage 1 saves them."""
+    """Return the content of a stage 1 decoder file: the tensors, and a scalar that declares the kind of output."""
     return {**state, OUTPUT_MARK: torch.tensor(output == "normalised", dtype=torch.uint8)}
 
 

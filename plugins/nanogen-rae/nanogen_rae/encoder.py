@@ -48,7 +48,10 @@ class PublishedEncoder:
 
     @property
     def width(self) -> int:
-        """Width of a token, from config.json of a local folder or the table. Raises DataError for an invalid config."""
+        """Width of a token. It is read from a local folder's config.json, or else from the table `ENCODERS`.
+
+        Raises DataError for an invalid config.json.
+        """
         names = ("hidden_sizes", "hidden_size", "embed_dim", "num_features")
         return self._source.number(names, place=-1) or self._preset.width
 

@@ -28,7 +28,9 @@ class Features(Protocol):
 
 
 class DinoFeatures:
-    """Patch tokens after some blocks of DINO-S/8, without class token and final norm.
+    """Patch tokens after blocks 2, 5, 8 and 11 of DINO-S/8, counted from 0, without class token and final norm.
+
+    Block 11 is used for two of the five levels, as published.
 
     Raises:
         DataError: The network has too few blocks.
@@ -55,7 +57,7 @@ class DinoFeatures:
 
 
 class EncoderFeatures:
-    """Tokens of the RAE's encoder, for laptops: they need no further weights."""
+    """Tokens of the RAE's own encoder, at one level. Unlike DINO, this needs no further weights."""
 
     levels = 1
 

@@ -19,7 +19,10 @@ GRID = 8
 
 
 class OpenMojiEncoder:
-    """Layer-normalised features of the frozen classifier: 8 x 8 tokens of width 96 for image sizes that 8 divides."""
+    """Layer-normalised features of the frozen classifier: 8 x 8 tokens of width 96.
+
+    The image size must be a multiple of 8.
+    """
 
     width = 96
     has_class_token = False

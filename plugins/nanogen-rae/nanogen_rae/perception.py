@@ -1,7 +1,8 @@
 """Perception Encoder (Bolya et al., arXiv 2504.13181): a ViT with 2-D rotary positions, from timm's weight files.
 
 timm's class scales rotary positions to the pre-training grid and resamples the position table with antialiasing. The
-published class does neither, so timm's tokens differ from the published ones on other grids.
+published class does neither, so timm's tokens differ from the published ones on other grids. This module follows the
+published class.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Attribute access to the published encoders, so that a component's target can be `nanogen_rae.published:NAME`."""
+"""Makes each published encoder an attribute, so that the target of a component is `nanogen_rae.published:NAME`."""
 
 from __future__ import annotations
 

@@ -42,9 +42,9 @@ class Source:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """Content of the local config.json: its `vision_config` or, without one, all its keys updated by `model_args`.
+        """The model's entries in the local config.json. The dict is empty for a name on the hub.
 
-        Empty for a name on the hub.
+        The entries are `vision_config` if there is one, else the whole content updated by `model_args`.
         """
         if self.folder is None:
             return {}

@@ -1,4 +1,4 @@
-"""Stage 1 of a RAE: trains a decoder of a frozen encoder's tokens (arXiv 2510.11690, section 3)."""
+"""Stage 1 of a RAE: trains a decoder from tokens of a frozen encoder to images (arXiv 2510.11690, section 3)."""
 
 from __future__ import annotations
 
@@ -60,8 +60,10 @@ class DecoderTraining:
         self.phase_names = (DECODER,) if self.features is None else (DECODER, DISCRIMINATOR)
 
     def phases(self, step: int) -> Sequence[str]:
-        """Return the phases of a step: "decoder", and from the fraction `discriminator_from` of all steps on also
-        "discriminator", if there is a GAN loss."""
+        """Return "decoder", and also "discriminator" if the discriminator is trained in this step.
+
+        With a GAN loss, the training of the discriminator starts at the fraction `discriminator_from` of all steps.
+        """
         return self.phase_names if self._reached(step, self.config.discriminator_from) else (DECODER,)
 
     def _reached(self, step: int, fraction: float) -> bool:
@@ -150,8 +152,10 @@ class DecoderTraining:
 
     @torch.no_grad()
     def samples(self, count: int) -> tuple[Tensor, Sequence[str]]:
-        """Return about `count` images: held-out ones, each followed by its reconstruction by the EMA decoder. Return a
-        label for each: "original" or, with the PSNR, "decoded, 22.7 dB".
+        """Return about `count` images, and a label for each.
+
+        Each held-out image is followed by the reconstruction of the EMA decoder. The labels are "original" and, with
+        the PSNR, "decoded, 22.7 dB".
         """
         pairs = -(-max(1, count // 2) // processes.world())  # per process
         decoded = self._decoded(next(iter(self.pipeline.task.iter_once("val", pairs)), None))

@@ -14,17 +14,17 @@ class DecoderStageConfig:
     """Options of `DecoderTraining`. The defaults follow arXiv 2510.11690, which trains for 16 epochs.
 
     Args:
-        noise: tau of the noise `tau U(0, 1) N(0, 1)` on the tokens.
+        noise: Maximum standard deviation tau of the noise on tokens. Each sample draws its own from U(0, tau).
         ema_decay: EMA decay of the decoder, per step.
         perceptual: Perceptual loss: "lpips", "encoder" (squared error of the RAE encoder's tokens), or "none".
         perceptual_weight: Weight of the perceptual loss.
-        lpips: Folder of the weights of LPIPS. Null uses the folder of torch.hub.
+        lpips: Folder that contains the weights of LPIPS. Null uses the folder of torch.hub.
         discriminator: Frozen features of the discriminator: "dino" (DINO-S/8), "encoder" (the RAE's own), or "none" for
             no GAN loss.
-        dino: DINO-S/8: a file of the original repository, a folder, or a name on the Hugging Face hub.
+        dino: Weights of DINO-S/8: a file of the original repository, a folder, or a name on the Hugging Face hub.
         adversarial_weight: Factor of the adversarial loss, in addition to the adaptive weight.
         discriminator_from: Fraction of `train.steps` after which the discriminator is trained.
-        adversarial_from: Fraction of `train.steps` after which the decoder has the adversarial loss.
+        adversarial_from: Fraction of `train.steps` after which the loss of the decoder includes the adversarial loss.
         augment_probability: Probability of each augmentation of DiffAugment.
         cutout: Side of DiffAugment's hole, as a fraction of the image's side. 0: no hole.
     """

@@ -17,7 +17,7 @@ EPS = 1e-5
 
 
 class Statistics(NamedTuple):
-    """Normalisation `latent = (tokens - mean) / sqrt(var + 1e-5)` in float32."""
+    """Mean and variance that normalise tokens: `latent = (tokens - mean) / sqrt(var + 1e-5)`, in float32."""
 
     mean: Tensor  # [C, h, w]
     var: Tensor  # [C, h, w]

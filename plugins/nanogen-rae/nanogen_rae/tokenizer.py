@@ -65,7 +65,10 @@ class RAE:
         return {**self.encoder.weights(self._image_size), **statistics}
 
     def files(self) -> list[Path]:
-        """Return the files of the encoder. The files of decoder and statistics are left out, as options name them."""
+        """Return the files of the encoder.
+
+        The files of the decoder and of the statistics are left out, because options name them.
+        """
         return files_of(self.encoder)
 
     def tokens(self, images: Tensor) -> Tensor:

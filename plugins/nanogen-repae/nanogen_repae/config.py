@@ -39,8 +39,8 @@ class BatchNormVAEConfig:
 
     Args:
         vae: The autoencoder, by name or as a mapping with a `name` and options.
-        weights: Weights that REPA-E trained: the folder of a run, or its `tokenizer.safetensors`. By default the
-            autoencoder's own.
+        weights: Weights that REPA-E trained: the folder of a run, or its `tokenizer.safetensors`. Null keeps
+            the weights of `vae`.
         eps: Added to the variance.
         momentum: Weight of a batch in the running statistics.
     """
@@ -56,7 +56,8 @@ class RepaEConfig(DiffusionConfig):
     """Options of `RepaE`. The defaults follow the paper, without its GAN loss.
 
     Args:
-        align: Name of the auxiliary loss that also trains the tokenizer. Its own weight applies to the backbone.
+        align: Name of the auxiliary loss that also trains the tokenizer. The option `weight` of this loss applies to
+            the backbone only.
         align_weight: Weight of the alignment loss for the tokenizer.
         l1_weight: Weight of the L1 distance between reconstructions and images in [-1, 1].
         perceptual: Perceptual loss of reconstructions: "lpips" (weights of VGG16), or "none".

@@ -49,7 +49,7 @@ class LatentNorm(nn.Module):
 
     @torch.no_grad()
     def by_batch(self, z: Tensor) -> tuple[Tensor, Moments]:
-        """Normalise z [B, C, h, w] by the statistics of z over all processes. A collective call, without gradient.
+        """Normalise z [B, C, h, w], without gradient, by the statistics over all processes. All processes must call it.
 
         Returns:
             The latents, and the moments for `update`.

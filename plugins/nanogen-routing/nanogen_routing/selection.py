@@ -15,13 +15,13 @@ from nanogen_routing.config import GROUP, RouteOptions
 
 
 def at_random(scores: Tensor, grid: tuple[int, int], share: float) -> Tensor:
-    """Return the numbers [B, K] of the K = N - int(share N) tokens with the lowest scores [B, N]."""
+    """Return the indices [B, K] of the K = N - int(share N) tokens with the lowest scores [B, N]."""
     count = scores.shape[1]
     return scores.argsort(dim=1)[:, : count - int(share * count)]
 
 
 def in_groups(scores: Tensor, grid: tuple[int, int], share: float) -> Tensor:
-    """Return the numbers [B, K] of the 4 (1 - share) tokens with the lowest scores [B, N] in each 2 x 2 group."""
+    """Keep the 4 (1 - share) tokens with the lowest scores [B, N] in each 2 x 2 group. Return their indices [B, K]."""
     rows, columns = grid
     numbers = _grouped(torch.arange(rows * columns, device=scores.device)[None], grid)  # [1, G, 4]
     kept = _grouped(scores, grid).argsort(dim=2)[..., : GROUP - round(share * GROUP)]  # [B, G, k]
@@ -41,7 +41,7 @@ SELECTIONS: Mapping[str, Callable[[Tensor, tuple[int, int], float], Tensor]] = {
 
 
 class Selection:
-    """Draws the tokens of a route for each sample, by torch's global generator as dropout does.
+    """Draws the tokens of a route for each sample, with torch's global generator, as dropout does.
 
     Args:
         options: Share and kind of selection.
@@ -63,7 +63,7 @@ class Selection:
     def kept(self, tokens: Tensor) -> Tensor | None:
         """Draw the positions [B, K] of the tokens in a sequence [B, S, width] that take the route. None means all.
 
-        They are sorted, and contain every position that is not an image token.
+        The positions are sorted, and include those of all tokens that are not image tokens.
         """
         if not self.share:
             return None

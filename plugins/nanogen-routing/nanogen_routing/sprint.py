@@ -29,8 +29,8 @@ class SprintEncoder(RoutedEncoder):
     The fusion is a linear map of `[deep, shallow]`, for all tokens of the sequence. In training the deep path omits a
     part of the image tokens; in its output a mask token replaces them. For a random share of samples the deep path is
     dropped: its output is the mask token everywhere (path-drop learning). In evaluation mode the deep path processes
-    all tokens, and no samples are drawn. In both modes `Condition.extras["path_drop"]` [B], if given, marks the samples
-    whose deep path is dropped. As in the public code, the mask token is random and not trained.
+    all tokens, and no path is dropped at random. In both modes `Condition.extras["path_drop"]` [B], if given, marks the
+    samples whose deep path is dropped. As in the public code, the mask token is random and not trained.
 
     Args:
         config: Sizes, options and the route.

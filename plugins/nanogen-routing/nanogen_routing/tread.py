@@ -16,10 +16,10 @@ from nanogen_routing.encoder import RoutedEncoder
 
 
 class TreadEncoder(RoutedEncoder):
-    """In training, random image tokens skip the blocks of the route and join the sequence again after them.
+    """Encoder in which random image tokens skip the route in training, and rejoin the sequence after it.
 
-    All other tokens take the route: class token, times, guidance and condition. In evaluation mode every token does.
-    Adds no parameters to `Encoder`.
+    All other tokens take the route: class token, times, guidance and condition. In evaluation mode every token takes
+    it. This class adds no parameters to `Encoder`.
     """
 
     def forward(self, state: State, times: Times, condition: Condition, keep: Set[int | None] = frozenset()) -> Encoded:

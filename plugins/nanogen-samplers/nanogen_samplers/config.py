@@ -18,7 +18,7 @@ class SDEConfig:
     Args:
         steps: Number of steps, including the last one.
         diffusion: Form of the diffusion coefficient w(t); `SDE` has the formulas.
-        norm: Factor in the diffusion coefficient. 0 is Euler's method, except for "decreasing".
+        norm: Factor in the diffusion coefficient. 0 gives Euler's method, except for "decreasing".
         last_step: The step to t = 0. "mean" is a step with the drift of the SDE, "euler" a step of the ODE, "tweedie"
             the predicted data, each without noise. "none" is a step with noise, like the others.
         last_step_size: Size of the last step in t. The other steps divide the rest in the proportions of the

@@ -39,7 +39,7 @@ class DPMSolver2M:
         steps: int,
         rng: KeyedRNG,
     ) -> State:
-        """Integrate `noise` at t = 1 to t = 0 in `steps` steps. One evaluation per step; draws no random numbers."""
+        """Integrate from `noise` at t = 1 to t = 0. Each step evaluates the network once. `rng` is unused."""
         grid = objective.grid(steps)
         path = path_points(objective, grid.float())
         state = predicted = noise
@@ -62,7 +62,8 @@ class DPMSolver2M:
 class UniPC(DPMSolver2M):
     """UniPC-2 with B2(h) = exp(h) - 1 for predicted data (Zhao et al., arXiv 2302.04867).
 
-    The predictor is `DPMSolver2M`. With the data D_r predicted at the state that it reaches, the corrected state is
+    The predictor is `DPMSolver2M`. D_r is the data that the network predicts at the predictor's state. The corrected
+    state is
 
         x_r = (s_r / s_t) x_t - a_r (exp(-h) - 1) (D_t + p (D' - D_t) / k + q (D_r - D_t)),    k = -h' / h,
 

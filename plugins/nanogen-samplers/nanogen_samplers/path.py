@@ -53,9 +53,9 @@ class PathPoint(NamedTuple):
 
 
 def path_points(objective: Objective, times: Tensor) -> list[PathPoint]:
-    """Return the path of an objective at times [K], in float64: `path_points(objective, objective.grid(50).float())`.
+    """Return the path of an objective at times [K], computed in float64.
 
-    `.float()` rounds the times like those that the network receives.
+    The network receives times in float32. Pass `grid.float()` to get the path at the same, rounded times.
     """
     t = times.to(_device(objective)).double()
     zero, one = (State(torch.full((len(t), 1, 1, 1), value, dtype=t.dtype, device=t.device)) for value in (0.0, 1.0))

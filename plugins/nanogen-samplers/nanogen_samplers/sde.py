@@ -61,7 +61,7 @@ class SDE:
         steps: int,
         rng: KeyedRNG,
     ) -> State:
-        """Integrate `noise` at t = 1 to t = 0 in `steps` steps. One evaluation per step."""
+        """Integrate from `noise` at t = 1 to t = 0. Each step evaluates the network once."""
         grid = self._grid(objective, steps)
         path, diffusion = path_points(objective, grid.float()), self._diffusion(objective, grid)
         state = noise

@@ -12,7 +12,7 @@ BOTH_TASKS = ("nanogen-imagenet", "nanogen-t2i[minilm]", "nanogen-openmoji", "na
 
 @frozen
 class Template:
-    """Facts about the generated project of a kind.
+    """Facts about the project that is generated for one kind of component.
 
     Args:
         summary: What the generated component is or does, without a full stop.

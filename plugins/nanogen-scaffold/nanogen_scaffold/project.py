@@ -36,11 +36,11 @@ DRAWINGS = {
 
 
 def new_project(name: str, kind: str, parent: Path) -> Path:
-    """Write the project `nanogen-NAME` with a component of a kind, and return its folder.
+    """Write the project `nanogen-NAME` with one component, and return the folder of the project.
 
     Args:
         name: Name of the component, such as "my-objective".
-        kind: A key of `KINDS`.
+        kind: Kind of the component: a key of `KINDS`.
         parent: Existing folder in which the project is created.
 
     Raises:
@@ -81,7 +81,7 @@ def rendered(names: Names, kind: str) -> dict[str, str]:
 
 
 def selection(kind: str) -> str:
-    """Return the line of a configuration that selects the component."""
+    """Return the line that selects the component `placeholder` in a configuration."""
     template, options = KINDS[kind], KINDS[kind].options
     if template.group:
         return f"{kind}: {{placeholder: {{{options}}}}}"

@@ -57,9 +57,9 @@ class Trained:
 
 
 def small_config(task: str, method: str | None = None) -> dict[str, Any]:
-    """Return a configuration of small parts for a task. They need no pretrained weights.
+    """Return a configuration for a task, with small parts that need no pretrained weights.
 
-    With a method, the keys that the method sets are left out, except `train`.
+    If `method` is given, the configuration omits the keys that the method sets, except `train`.
     The images are coloured squares of 32 x 32 pixels with labels and captions (`nanogen_data.testing.fakes`).
     """
     register_small_parts()
@@ -98,8 +98,9 @@ def small_pipeline(task: str, **settings: Any) -> Pipeline:
 def short_training(task: str, folder: Path, *, steps: int = 30, **settings: Any) -> Trained:
     """Train small parts for a few steps, load the saved pipeline and sample from it.
 
-    Example: `short_training("t2i", tmp_path, objective="my-objective").losses`. The small backbone has one block, with
-    the intermediate `block.1`. Settings replace parts: `backbone={"name": "lightning-dit", "size": "tiny"}`.
+    Example: `short_training("t2i", tmp_path, objective="my-objective").losses`. The small backbone has one block,
+    whose output is the intermediate `block.1`. Settings replace parts, such as
+    `backbone={"name": "lightning-dit", "size": "tiny"}`.
 
     Args:
         task: Name of the task, such as "imagenet" or "t2i".

@@ -15,7 +15,7 @@ class SelfFlowConfig(FlowConfig):
     """Options of `SelfFlow`: the options of flow matching, and the fraction of tokens with the second time.
 
     Args:
-        mask_ratio: Fraction of the image tokens that have the second time. At least one token has each time.
+        mask_ratio: Fraction of the image tokens with the second time. Each of the two times has at least one token.
     """
 
     mask_ratio: float = field(default=0.25, validator=between(0, 1, above=True, below=True))

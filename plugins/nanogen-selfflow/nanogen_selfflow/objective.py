@@ -56,7 +56,7 @@ class SelfFlow(Flow):
         return torch.where(self.mask(rng), second[:, None], first[:, None])
 
     def mask(self, rng: KeyedRNG) -> Tensor:
-        """Draw the bool mask [B, N] of the tokens with the second time. Each sample has equally many of them."""
+        """Draw the bool mask [B, N] of the tokens with the second time. Their number is the same in every sample."""
         count = min(max(1, round(self.config.mask_ratio * self.tokens)), self.tokens - 1)
         order = rng.uniform("self-flow.mask", (self.tokens,)).argsort(dim=1)
         return torch.zeros_like(order, dtype=torch.bool).scatter(1, order[:, :count], True)

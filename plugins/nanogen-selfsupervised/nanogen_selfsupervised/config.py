@@ -63,8 +63,8 @@ class ContrastiveFlowConfig(FlowConfig):
     Args:
         repulsion: Factor lambda of the squared distance to the velocity of another sample, in [0, 1). 0 is plain flow
             matching.
-        calibrated: Whether to multiply sampled velocities by 1 - lambda (section 5.4 of the paper), which is exact for
-            latents of zero mean. Guidance scales then have the same effect as for plain flows.
+        calibrated: Whether to multiply predicted velocities by 1 - lambda (section 5.4 of the paper). This correction
+            is exact for latents of zero mean. With it, guidance scales have the same effect as for plain flows.
     """
 
     repulsion: float = field(default=0.05, validator=decay)

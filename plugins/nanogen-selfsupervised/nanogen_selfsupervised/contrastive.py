@@ -19,8 +19,8 @@ class ContrastiveFlow(Flow):
     """The loss `|v - v_i|^2 - lambda |v - v_j|^2` of a prediction v.
 
     v_i is the velocity of the sample, and v_j the velocity of another sample of the micro-batch. The minimum is at
-    `(E[v_i | x_t] - lambda E[v_j]) / (1 - lambda)`. With `calibrated`, sampled velocities are multiplied by
-    `1 - lambda`. The class token (REG) is neither repelled nor calibrated.
+    `(E[v_i | x_t] - lambda E[v_j]) / (1 - lambda)`. With `calibrated`, the result of `velocity` is
+    multiplied by `1 - lambda`. The class token (REG) is neither repelled nor calibrated.
 
     Args:
         config: Options of the objective.
@@ -52,7 +52,7 @@ class ContrastiveFlow(Flow):
         return Losses(torch.stack(terms).sum(), {n: value.detach() for n, value in parts.items()}, forward_pass)
 
     def velocity(self, prediction: Prediction, state: State, times: Times) -> Prediction:
-        """Return the velocities for sampling and auxiliary losses, calibrated if so configured."""
+        """Return the velocities for sampling and auxiliary losses, multiplied by `1 - lambda` with `calibrated`."""
         return _scaled(super().velocity(prediction, state, times), self.sampled_scale)
 
 

@@ -98,6 +98,6 @@ def _is_time_of_noise(objective: Objective) -> bool:
 
 
 def earlier(times: Times, by: Tensor) -> Times:
-    """Return the times with t reduced by `by` [B], to at least 0. An r above the new t becomes this t."""
+    """Return `times` with t reduced by `by` [B], but not below 0. If r is above the new t, r becomes the new t."""
     t = (times.t - by.reshape(-1, *[1] * (times.t.ndim - 1))).clamp(min=0)
     return Times(t, torch.minimum(times.r, t))

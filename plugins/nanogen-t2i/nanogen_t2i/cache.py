@@ -25,8 +25,8 @@ def cached_index(
 ) -> NDArray[np.int64]:
     """Return `index_tar(tar, images, captions)`, from the cache if the file is unchanged.
 
-    A local file is unchanged if it has the same path, size and modification time; a remote file, if it has the same
-    URL, size and version.
+    A local file is unchanged if it has the same path, size and modification time. A remote file is unchanged if it has
+    the same URL, size and version.
     Cached rows are memory-mapped. Of several processes, one makes the index and the others wait. If the cache folder
     cannot be written, the rows are held in memory.
 

@@ -38,12 +38,12 @@ class WebDatasetConfig:
         roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`.
         validation: The held-out tars: a tar, a folder of tars, a pattern or a URL. None: the folder `val` under `root`,
             or under each of `roots`.
-        image: The key of images. None: the only file of a sample with an image suffix.
+        image: The key of images. None: each sample's only file that has an image suffix.
         caption: The key of captions. `json:FIELD` is a field of the file with the key `json`: a text,
             or a list of texts.
         captions: Several keys of captions with probabilities, in place of `caption`: `{txt: 0.8, "json:alt": 0.2}`.
             `txt#2` is the second caption of the key `txt`.
-        caption_lines: Whether each line of a caption file is a caption. Each epoch then uses one of them.
+        caption_lines: Whether each line of a caption file is one caption. If so, each epoch uses one of the lines.
         patience: Seconds that a read of a remote tar may take, including retries.
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
@@ -78,7 +78,7 @@ class HFTextConfig:
     """Options of the encoder `hf-text`.
 
     Args:
-        path: A folder, or a name on the Hugging Face hub.
+        path: The model: a folder, or a name on the Hugging Face hub.
         max_length: The maximum length of a caption in tokens. Longer captions are truncated.
         dtype: The precision of the encoder.
     """

@@ -1,4 +1,4 @@
-"""Webdataset tars as a map-style dataset, so a resumed run continues at a sample number."""
+"""Reads webdataset tars as a map-style dataset, so that a resumed run can continue at any sample."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class WebDataset(RootsDataset[WebDatasetConfig]):
 
     @staticmethod
     def recognises(source: str) -> bool:
-        """Return whether `source` is a pattern or URL of tars, a tar, or a folder with tars in it or in `train`."""
+        """Return whether `source` is a tar, a pattern or URL of tars, or a folder of tars.
+
+        The tars of a folder may be in its subfolder `train`.
+        """
         if is_url(source):
             return TAR in source
         if is_pattern(source):

@@ -70,7 +70,7 @@ class HFText:
         return dict(self._model.state_dict())
 
     def files(self) -> list[Path]:
-        """Return the files that are read from a local folder; empty for a name on the hub."""
+        """Return the files that are read from a local folder. The list is empty for a name on the hub."""
         folders = [Path(place).expanduser() for place in (self.source, self._tokenizer_source)]
         return sorted(
             {file for folder in folders for pattern in READ for file in folder.glob(pattern) if file.is_file()}

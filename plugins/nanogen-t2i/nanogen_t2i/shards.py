@@ -1,4 +1,4 @@
-"""Finds the tars of an option: a file, a folder, a glob, a brace pattern or a URL.
+"""Finds the tars that an option names: a file, a folder, a glob, a brace pattern or a URL.
 
 The name of an existing file or folder is never read as a pattern.
 """
@@ -37,7 +37,7 @@ def is_pattern(text: str) -> bool:
 
 
 def stored_tars(text: str, setting: str, patience: float = PATIENCE) -> list[LocalFile] | list[RemoteFile]:
-    """Return the tars of an option, in order.
+    """Return the local or remote tars that an option names, in order.
 
     Args:
         text: A file, folder, pattern or URL.
@@ -82,7 +82,7 @@ def tars_of(text: str, setting: str) -> list[Path]:
 
 
 def tars_of_pattern(pattern: str, setting: str) -> list[Path]:
-    """Return the files of a pattern, in order. Raises DataError for a missing file, or one that is named twice."""
+    """Return the files that a pattern names, in order. Raises DataError for a missing or repeated file."""
     found: list[Path] = []
     for part, files in _by_part(pattern):
         if not files:
@@ -104,7 +104,7 @@ def _refuse_twice(pattern: str, names: Sequence[object], setting: str) -> None:
 
 
 def first_of_pattern(pattern: str) -> Path | None:
-    """Return the first file of a pattern; None if it has none."""
+    """Return the first existing file that a pattern names; None if there is none."""
     return next((files[0] for _, files in _by_part(pattern) if files), None)
 
 

@@ -145,7 +145,7 @@ def _close_together(spans: Sequence[Span]) -> Iterator[list[Span]]:
 
 
 def names_from(tar: StoredFile, header: int) -> list[str]:
-    """Return the names of a sample's files, for error messages. `header` is the byte offset of the first header."""
+    """Return the names of a sample's files, for error messages. `header` is the byte offset of its first header."""
     names: list[str] = []
     with suppress(Exception):  # the caller reports another error
         for _ in range(MAX_FILES):

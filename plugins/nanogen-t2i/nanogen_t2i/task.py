@@ -33,7 +33,7 @@ class T2I:
     def batches(
         self, split: str, batch_size: int, *, seed: int = 0, start: int = 0, num_workers: int = 0
     ) -> Iterator[Batch]:
-        """Yield endless batches of images [B / P, 3, S, S] in [-1, 1] and their captions, in each of P processes.
+        """Yield batches without end: images [B / P, 3, S, S] in [-1, 1] and their captions, in each of P processes.
 
         Args:
             split: `"train"` or `"val"`.
@@ -54,11 +54,11 @@ class T2I:
         return Reading(self._open(split), self._transform)
 
     def iter_once(self, split: str, batch_size: int, *, num_workers: int = 0) -> Iterator[Batch]:
-        """Yield batches, in order, that contain every example of a split once over all processes."""
+        """Yield the examples of a split once, in order, in batches. Each process yields its share of the batches."""
         return iter_once(self._open(split), batch_size, transform=self._transform, num_workers=num_workers)
 
     def make_batch(self, prompts_or_labels: Sequence[str | int]) -> Batch:
-        """Make a batch of captions without images. Raises NanoGenError if the list is empty or has a number."""
+        """Make a batch of captions without images. Raises NanoGenError if the list is empty or contains a number."""
         if not prompts_or_labels:
             raise NanoGenError("The list of prompts is empty. Give at least one caption.")
         captions = [_caption(prompt) for prompt in prompts_or_labels]

@@ -15,7 +15,7 @@ from nanogen_t2i.encoding_cache import CachedEncoder
 
 
 class Text:
-    """Encodes captions as encoder states, right-padded to the longest caption of the batch.
+    """Encodes captions as token states of the encoder, right-padded to the longest caption of the batch.
 
     The null condition is the empty text. Its mask is all false for every encoder, so backbones get no condition tokens.
     """

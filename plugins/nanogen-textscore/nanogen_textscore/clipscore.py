@@ -25,10 +25,10 @@ def cosines(images: Tensor, texts: Tensor) -> Tensor:
 
 
 class CLIPScore(ResampledRowMetric):
-    """`clipscore`: the mean cosine of image and caption embeddings, without a factor, as DiffusionBench reports it.
+    """`clipscore`: the mean cosine similarity of image and caption embeddings, as DiffusionBench reports it.
     `clipscore_x100`: max(100 * `clipscore`, 0), as torchmetrics reports it.
 
-    Images are embedded one at a time. The bootstrap draws captions.
+    Images are embedded one at a time. The bootstrap resamples captions.
     """
 
     higher_is_better = True

@@ -30,15 +30,15 @@ class GenEvalConfig:
     Args:
         metadata: A file in the format of the official `evaluation_metadata.jsonl`. None: the official prompts.
         images_per_prompt: Images per prompt.
-        detector: A component of the kind `detector`.
+        detector: The name of a component of the kind `detector`, or a mapping of `name` and its options.
         clip: The CLIP that classifies colours: a folder, or a name on the Hugging Face hub.
         threshold: The score above which a detection counts.
         counting_threshold: Replaces `threshold` for prompts of the tag `counting`.
         max_objects: The maximum number of detections per class and image. Those with the highest scores count.
         max_overlap: Drop a detection if its IoU with a kept, higher-scoring detection of its class is at least this.
             1 keeps all.
-        position_threshold: The offset between the centres of two objects that is ignored along an axis, as a fraction
-            of the sum of their sizes along this axis.
+        position_threshold: A fraction of the summed sizes of two objects along an axis. Offsets between their
+            centres up to this length are ignored.
     """
 
     metadata: str | None = None
@@ -57,7 +57,7 @@ class Mask2FormerConfig:
     """Options of the detector `mask2former`.
 
     Args:
-        path: A folder, or a name on the Hugging Face hub.
+        path: The model: a folder, or a name on the Hugging Face hub.
         shortest: The length of the shorter side of the resized image, in pixels.
         longest: The maximum length of the longer side, in pixels. It takes precedence over `shortest`.
     """
@@ -76,8 +76,8 @@ class DPGConfig:
         prompts: The folder of `<id>.txt` files, or an `id2prompt.json`. None: `dpgbench/prompts` under NANOGEN_DATA.
         images_per_prompt: Images per prompt.
         first_row: Whether the first question of the file is "read" or "skipped". The loaders of ELLA and DiffusionBench
-            skip it, so comparison with published scores needs "skipped", and answers of mPLUG.
-        vqa: A component of the kind `vqa_model`.
+            skip it. Scores are comparable with published ones only with "skipped" and answers of mPLUG.
+        vqa: The name of a component of the kind `vqa_model`, or a mapping of `name` and its options.
     """
 
     questions: str | None = None
@@ -92,7 +92,7 @@ class BlipVQAConfig:
     """Options of the VQA model `blip-vqa`.
 
     Args:
-        path: A folder, or a name on the Hugging Face hub.
+        path: The model: a folder, or a name on the Hugging Face hub.
         max_tokens: The maximum length of an answer, in tokens.
     """
 
@@ -118,7 +118,8 @@ class VQAScoreConfig:
     """Options of the metric `vqascore`.
 
     Args:
-        model: A component of the kind `vqascore_model`. The default is DiffusionBench's model for `vqascore`.
+        model: The name of a component of the kind `vqascore_model`, or a mapping of `name` and its options. The default
+            is DiffusionBench's model for `vqascore`.
     """
 
     model: NamedComponent = field(default="clip-flant5-xl", validator=_named)
@@ -129,7 +130,7 @@ class GenAIBenchConfig(VQAScoreConfig):
     """Options of the metric `genaibench`.
 
     Args:
-        model: A component of the kind `vqascore_model`.
+        model: The name of a component of the kind `vqascore_model`, or a mapping of `name` and its options.
         prompts: The official `genai_image.json`. None: `genaibench/genai_image.json` under NANOGEN_DATA.
         skills: The official `genai_skills.json`. None: `genaibench/genai_skills.json` under NANOGEN_DATA.
         images_per_prompt: Images per prompt.
@@ -150,8 +151,8 @@ class ClipT5Config:
     Args:
         path: The CLIP-FlanT5 checkpoint.
         tokenizer: The tokenizer of its T5.
-        vision: The CLIP vision tower. None: the one that the checkpoint's configuration names. Its weights are read
-            only if the checkpoint has no weights of a vision tower.
+        vision: The CLIP vision tower. None: the one that the checkpoint's configuration names. If the checkpoint
+            contains weights of the tower, they replace the weights of this model.
         dtype: The precision of the network.
     """
 

@@ -63,9 +63,9 @@ class Model:
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """The model's name, the SHA-256 of its weights and `small_digest`, for the settings of a score.
+        """The name of the model, the SHA-256 of its weights and `small_digest`. A score records them as settings.
 
-        A single file of weights is recorded by its own SHA-256.
+        If the weights are one file, the SHA-256 is that of the file.
         """
         name = Path(self.path).name if self._local else self.path
         weights = weight_files(self.folder)
@@ -156,7 +156,7 @@ def _quiet() -> Iterator[None]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files of weights in a folder: `*.safetensors` or, without these, `*.bin`. May be empty."""
+    """Return the files of weights in a folder: `*.safetensors` or, without these, `*.bin`. The list may be empty."""
     for pattern in WEIGHTS:
         found = sorted(folder.glob(pattern))
         if found:

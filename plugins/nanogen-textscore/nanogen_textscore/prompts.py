@@ -31,7 +31,7 @@ class Prompts:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the texts. Does not depend on the format of the file that they come from."""
+        """The SHA-256 of the texts. It does not depend on the format of the file that contains them."""
         return hashlib.sha256("\n".join(json.dumps(text) for text in self.texts).encode()).hexdigest()
 
     def eval_batch(self) -> Batch:
@@ -45,7 +45,7 @@ class Prompts:
         It follows from the caption, or from the image index if the batch has no captions.
 
         Raises:
-            NanoGenError: A caption is not one of the prompts. Without captions: an index is past the last prompt.
+            NanoGenError: A caption is not one of the prompts, or the index of an image without caption is too large.
         """
         by_index = (batch.indices.cpu() // self.each).tolist()
         if batch.captions is not None:

@@ -20,8 +20,8 @@ class Auxiliary(Protocol):
     """An additional loss on the objective's forward pass, such as REPA or a perceptual loss.
 
     Inherit from this class and define `loss`; the other members have the defaults below. A component that provides
-    `cls-token` adds a `State.cls_token` of width `cls_token_width` (REG). Its constructor must not require the
-    backbone, because the backbone is built with that width.
+    `cls-token` adds a `State.cls_token` of width `cls_token_width` (REG). The constructor
+    of such a component must not require the backbone, because the backbone is built with that width.
 
     Attributes:
         intermediates: Names of block outputs to provide in `forward_pass.prediction.features`.
@@ -76,8 +76,8 @@ class Stage(Protocol):
     """What the training loop runs: networks, and a loss for each optimizer.
 
     `nets` contains every tensor of the stage that a checkpoint must contain. A phase is an optimizer with its loss.
-    `phase_names` are all phases; `phases(step)` are those that update at a step, in order. The loss of a phase is
-    computed after the updates of the phases before it. The learning-rate schedule of a phase starts at the phase's
+    `phase_names` are all phases; `phases(step)` returns the phases that update at a step, in order. The loss of a phase
+    is computed after the updates of the phases before it. The learning-rate schedule of a phase starts at the phase's
     first update.
 
     FSDP shards the networks after the constructor has run. This replaces their parameters. FSDP gathers the weights in
@@ -138,7 +138,7 @@ class Optimizer(Protocol):
         """Build an optimizer for named parameters.
 
         Args:
-            parameters: Names and parameters. Those with `requires_grad=False` are ignored.
+            parameters: Names and parameters. Parameters with `requires_grad=False` are ignored.
             fused: Maps each fused parameter to the row counts of its matrices (`nanogen_train.optim.fused`).
         """
 

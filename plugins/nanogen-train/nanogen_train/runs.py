@@ -78,7 +78,7 @@ def runs_in(folder: Path) -> list[RunState]:
 
 
 def describe(run: Path) -> RunState:
-    """Return the state of a run. Never raises: an unreadable run is damaged."""
+    """Return the state of a run. Never raises: the state of an unreadable run is "damaged"."""
     try:
         return _describe(run)
     except NanoGenError as error:

@@ -39,7 +39,7 @@ class EvaluateConfig:
 
     Args:
         every: Period in steps; 0 evaluates only after the last step, if `at_end`.
-        metrics: Names of the metrics; by default the configured ones.
+        metrics: Names of the metrics; by default all metrics of the configuration.
         count: Number of samples.
         at_end: Also evaluate after the last step.
         best: Name of a score. The folder `best` of the run keeps the pipeline with the best value of this score. This
@@ -73,12 +73,12 @@ class TrainConfig:
         activation_checkpointing: Blocks whose activations are recomputed in the backward pass: "none", "all", or
             "every_N" for every N-th one, such as "every_2".
         strategy: "ddp" replicates weights on every process, "fsdp" shards them.
-        shard_by: When "fsdp" gathers weights: one "block" at a time, or all for a "step". MeanFlow's exact derivative
-            needs "step".
-        num_workers: Worker processes that read data, per training process; 0 reads in the training process. By default
-            0 on a CPU. On a GPU, one less than the CPU cores per training process, at most 8.
+        shard_by: "block" lets "fsdp" gather the weights of one block at a time, "step" all weights for the whole step.
+            MeanFlow's exact derivative needs "step".
+        num_workers: Worker processes that read data, per training process; 0 reads in the training process. The
+            default is 0 on a CPU. On a GPU, it is one less than the CPU cores per training process, but at most 8.
         cache_latents: Encode the training split once and keep its latents in memory.
-        precomputed_latents: Folder that `nanogen data prepare` wrote. Replaces the images.
+        precomputed_latents: Folder that `nanogen data prepare` wrote. Its latents replace the images.
         init: Weights to start from: the folder of a run or saved pipeline, or a file of weights of a backbone.
         adapter: Adapter of `peft` to train on the weights of `init`, such as `{type: lora, r: 8}`. `type` selects
             peft's configuration class, the other keys are its options. By default it adapts the blocks' linear layers.
@@ -118,7 +118,7 @@ class TrainConfig:
     evaluate: EvaluateConfig | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Return `{"classes": names}` with the class names of the precomputed latents; an empty dict without them."""
+        """Return `{"classes": names}` with the class names of the precomputed latents, or an empty dict."""
         if self.precomputed_latents is None:
             return {}
         from nanogen_data.precomputed import manifest
@@ -126,9 +126,10 @@ class TrainConfig:
         return {"classes": tuple(manifest.read(Path(self.precomputed_latents).expanduser()).classes)}
 
     def contents(self) -> dict[str, str]:
-        """Return a hash for each option that is a path: of the manifest for latents, of all contents for `init`.
+        """Return hashes of the data at the paths `precomputed_latents` and `init`, by option. Skips unset options.
 
-        An option has its path in place of the hash if nothing is there.
+        The hash of `precomputed_latents` is that of the manifest; the hash of `init` covers all contents. If a file is
+        missing, the path replaces the hash.
         """
         found = {}
         if self.precomputed_latents is not None:
@@ -153,7 +154,7 @@ class TrainConfig:
 
     @property
     def recomputed_every(self) -> int:
-        """The n of "recompute the activations of every n-th block"; 0 if no block is recomputed."""
+        """The number n for which every n-th block is recomputed: 1 for all blocks, 0 for none."""
         every = EVERY.fullmatch(self.activation_checkpointing)
         return int(every[1]) if every else int(self.activation_checkpointing == "all")
 

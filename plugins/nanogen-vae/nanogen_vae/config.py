@@ -32,8 +32,8 @@ class VAEConfig:
         dtype: The dtype of the computation. Latents and images are always float32.
         slicing: Process one image at a time, with the memory of one image. The result does not change.
         tile: Side of a tile in pixels. Larger images are processed in tiles, with the memory of one tile. Tiles overlap
-            by a quarter of their side and are blended there. The result differs slightly from that without tiles.
-            AutoencoderDC and AutoencoderTiny do not support it.
+            by a quarter of their side and are blended there. The result differs slightly from the result without
+            tiles. AutoencoderDC and AutoencoderTiny do not support tiles.
     """
 
     preset: str | None = field(default=None, validator=_known)

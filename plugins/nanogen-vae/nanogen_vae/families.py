@@ -20,7 +20,7 @@ class Family(Protocol):
     """
 
     def shape(self, config: Mapping[str, Any]) -> Shape:
-        """Return channels of z, and image pixels along one side of a cell of z."""
+        """Return the number of channels of z, and the number of image pixels along one side of a cell of z."""
 
     def encode(self, model: Any, images: Tensor) -> Tensor:
         """Encode images [B, 3, H, W] to z [B, C, h, w], not normalised: the mode of the posterior, if there is one."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Shape(NamedTuple):
-    """Shape of a latent: `channels`, and one cell for `factor` x `factor` pixels."""
+    """Shape of a latent: the number of channels, and the number of image pixels along one side of a cell."""
 
     channels: int
     factor: int

@@ -23,7 +23,8 @@ class Source:
     Args:
         path: A local folder, or a name on the Hugging Face hub.
         subfolder: Folder of the VAE within `path`.
-        options: Path of the options `path` and `subfolder` in a configuration, for error messages.
+        options: Section of the configuration with the options `path` and `subfolder`, such as "tokenizer.vae". Error
+            messages name it.
     """
 
     path: str

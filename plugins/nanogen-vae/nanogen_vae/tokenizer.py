@@ -75,7 +75,7 @@ class VAE:
             )
 
     def weights(self) -> Mapping[str, Tensor]:
-        """Return all tensors of the model, which include those of the decoder. Raises DataError if they are missing."""
+        """Return all tensors of the model, including the decoder. Raises DataError if the weights are missing."""
         return dict(self._model.state_dict())
 
     def files(self) -> list[Path]:

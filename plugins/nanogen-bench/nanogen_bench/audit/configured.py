@@ -54,7 +54,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 def lines(
     first: Mapping[str, Any], second: Mapping[str, Any], differing: Sequence[Difference], other_task: bool
 ) -> list[Line]:
-    """Return a line for each name in `NAMED` that has options, and one for all other options.
+    """Return one line per group of options in `NAMED`, and one for all other options. Empty groups are left out.
 
     Args:
         first: Configuration of the first run.

@@ -22,8 +22,8 @@ class Line:
     Attributes:
         group: `"configuration"` or `"logs"`.
         name: What is compared.
-        first: Value of the first run. Configuration: one option, a mapping of options, or `"N options"`. Logs: mean of
-            the logged value; None if the run did not log it.
+        first: Value of the first run. In the group `"configuration"`: one option, a mapping of options, or
+            `"N options"`. In the group `"logs"`: mean of the logged value; None if the run did not log it.
         second: As `first`, for the second run.
         verdict: `"equal"`, `"differs"`, `"expected"` (a difference that the rule allows), or `"unknown"` (too few
             steps that both runs logged).

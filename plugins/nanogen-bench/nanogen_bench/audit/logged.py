@@ -33,13 +33,13 @@ class Rule:
 
 
 def curves(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
-    """Return the logged values except `CLOCKS`, by name, as (step, value) pairs."""
+    """Return the curve of each logged value by name, as (step, value) pairs. Omits the names in `CLOCKS`."""
     names = dict.fromkeys(name for entry in entries for name in entry if name not in CLOCKS)
     return {name: [(e["step"], float(e[name])) for e in entries if name in e] for name in names}
 
 
 def lines(first: Mapping[str, Series], second: Mapping[str, Series], other_task: bool) -> list[Line]:
-    """Return one line per name of a curve, in the order of `RULES`.
+    """Compare the curves of two runs, with one line per name, in the order of `RULES`.
 
     Args:
         first: Curves of the first run by name.

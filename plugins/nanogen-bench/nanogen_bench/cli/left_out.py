@@ -8,7 +8,7 @@ import click
 
 
 def print_left_out(sentences: Sequence[str], items: str) -> None:
-    """Print a line for each skipped item, and their number.
+    """Print a line for each skipped item, and the number of skipped items.
 
     Args:
         sentences: Why each item is skipped.

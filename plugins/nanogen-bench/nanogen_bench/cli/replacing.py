@@ -1,4 +1,4 @@
-"""Protection of files that another program wrote at the output path of a command."""
+"""Check that a command does not overwrite a file that another program wrote."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from nanogen_files.reading import read_bytes
 
 
 def refuse_foreign(file: Path, pattern: str, command: str) -> None:
-    """Raise DataError if the file exists, unless it looks like a file that the command wrote. Refuses symbolic links.
+    """Raise DataError if the output path is taken by a symbolic link, or by a file that the command did not write.
 
     Args:
-        file: Output file.
-        pattern: Regular expression that is found in files of the command.
+        file: Output path.
+        pattern: Regular expression that matches a part of each file that the command writes.
         command: Name of the command, such as `"bench card"`, for the message.
     """
     if not os.path.lexists(file):

@@ -1,4 +1,4 @@
-"""Models. A model is all runs of one name, with mean and standard deviation of its scores over seeds."""
+"""Models: all runs of one name, with the mean and standard deviation of each score over seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nanogen_eval.table import footnotes
 
 @frozen(kw_only=True)
 class Mean:
-    """Scores of one model in one column of a table, one per run."""
+    """Scores of one model in one column of a table. Each run gives one score."""
 
     column: str
     metric: str
@@ -44,7 +44,7 @@ class Mean:
 class Model:
     """One model: a row of a table.
 
-    A note names columns, and what differs from the most frequent case: settings, or the number of runs.
+    Each of `notes` says how the settings or the number of runs differ from most models, and in which columns.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Model:
 
 
 def models(entries: Sequence[Entry]) -> list[Model]:
-    """Return one model per name of the runs, in order of first appearance.
+    """Group runs into models by name, in order of first appearance.
 
     `Model.notes` compares each model with the others.
     """

@@ -27,7 +27,7 @@ def run_rows(entries: Sequence[Entry], facts: Mapping[Any, Row] = {}) -> list[Ro
 
     Args:
         entries: The runs.
-        facts: Additional columns by run folder.
+        facts: Cells of additional columns, by run folder.
     """
     metrics = dict.fromkeys(metric for entry in entries for metric in entry.scores)
     return [_run_row(entry, list(metrics), facts.get(entry.folder, {})) for entry in entries]

@@ -23,10 +23,10 @@ class Resampled(Protocol):
     estimate: float
 
     def counted(self, counts: Floats) -> Floats:
-        """Compute the coefficient of resamples.
+        """Compute the coefficient of each resample.
 
         Args:
-            counts: Counts of each model [resamples, n].
+            counts: How often each resample contains each model [resamples, n].
 
         Returns:
             Coefficients [resamples]. NaN if a resampled column is constant.

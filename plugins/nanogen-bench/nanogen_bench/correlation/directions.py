@@ -20,7 +20,10 @@ NO_SCORE = frozenset({"error", "high", "low", "loss", "n", "rank", "seed", "seed
 
 
 def known_direction(column: str) -> str | None:
-    """Return `"lower"` or `"higher"`, whichever is better; None if the name is unknown or has a word in `NO_SCORE`."""
+    """Return `"lower"` or `"higher"`, whichever is better; None if the name is unknown.
+
+    A name that contains a word of `NO_SCORE`, such as "loss", counts as unknown.
+    """
     words = column.casefold().replace("-", "_").replace(" ", "_").split("_")
     if NO_SCORE & set(words):
         return None

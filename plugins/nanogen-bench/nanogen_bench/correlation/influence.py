@@ -13,7 +13,7 @@ SHOWN = 3  # number of most influential units
 
 
 def leave_one_out(pearson: Resampled, units: Grouping, sign: int) -> LeaveOneOut | None:
-    """Leave out each unit in turn.
+    """Compute the agreement without each unit in turn.
 
     A unit is not left out if fewer than 4 models or a constant column would remain.
 

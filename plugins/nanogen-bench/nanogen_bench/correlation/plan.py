@@ -25,7 +25,7 @@ class StudyPlan:
         table: All rows.
         chosen: Rows that meet the conditions.
         directions: Column -> `"lower"` or `"higher"`.
-        groups: Grouping -> model -> group.
+        groups: Name of a grouping -> model -> group.
         draws: Number of draws of each bootstrap, and maximum number of permutations.
         seed: Seed of draws and permutations.
     """
@@ -70,7 +70,7 @@ class StudyPlan:
         """Return one bootstrap interval per element of `units`.
 
         Args:
-            statistic: Maps draw counts [resamples, models] to [resamples].
+            statistic: Function from draw counts [resamples, models] to values [resamples].
             units: Units of resampling: single models, or groups of models.
             sign: +1 or -1. `sign` times the statistic is the agreement, or the difference of two agreements.
         """

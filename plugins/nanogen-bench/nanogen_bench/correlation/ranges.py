@@ -1,4 +1,4 @@
-"""Range restriction: effect of the spread of x on a correlation, for the chosen models and for all."""
+"""Range restriction: how the spread of x over the chosen models affects their correlation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Columns = tuple[Floats, Floats]  # x and y
 
 
 def range_view(chosen: Columns, everyone: Columns, sign: int) -> RangeView:
-    """Compare the chosen models with all models.
+    """Compare the chosen models with all models: the spread of x, and the correlations.
 
     Args:
         chosen: x and y of the chosen models, [n] each.

@@ -36,7 +36,7 @@ def bca(statistic: Statistic, units: Grouping, *, draws: int, seed: int) -> Boun
     ties this affects one resample in 625, and for more models a smaller share.
 
     Args:
-        statistic: Maps draw counts [resamples, models] to [resamples].
+        statistic: Function from draw counts [resamples, models] to values [resamples].
         units: Models or groups of models.
         draws: Number of resamples.
         seed: Seed of the draws.
@@ -69,7 +69,7 @@ def bca(statistic: Statistic, units: Grouping, *, draws: int, seed: int) -> Boun
 
 
 def counted(index: Integers, size: int) -> Floats:
-    """Count how often each resample draws each of `size` units: indices [resamples, draws] -> [resamples, size]."""
+    """Convert the indices of drawn units [resamples, draws] to the draw counts of all units [resamples, size]."""
     flat = (index + size * np.arange(len(index))[:, None]).ravel()
     return np.bincount(flat, minlength=size * len(index)).reshape(-1, size).astype(np.float64)
 
@@ -77,7 +77,7 @@ def counted(index: Integers, size: int) -> Floats:
 def permutation_p(coefficient: Resampled, n: int, *, draws: int, seed: int) -> float:
     """Compute the two-sided permutation p-value of a coefficient.
 
-    All permutations are used if there are no more than `draws`.
+    If there are at most `draws` permutations, all of them are used. Otherwise `draws` random ones are.
 
     Args:
         coefficient: The coefficient.
@@ -100,7 +100,7 @@ def permutation_p(coefficient: Resampled, n: int, *, draws: int, seed: int) -> f
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p-values by Holm's step-down method (1979). NaN values stay NaN and are not counted.
 
-    The values equal those of statsmodels' `multipletests`. That one takes 0.3 s, because it runs the garbage collector.
+    The values equal those of statsmodels' `multipletests`, which takes 0.3 s because it runs the garbage collector.
     """
     p = np.array(p_values, dtype=np.float64)
     order = np.argsort(p)[: np.isfinite(p).sum()]  # argsort puts NaN last

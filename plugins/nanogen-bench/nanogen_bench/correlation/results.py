@@ -19,7 +19,7 @@ COEFFICIENTS = ("pearson", "spearman", "kendall")
 
 @frozen(kw_only=True)
 class Interval:
-    """Confidence interval of a coefficient, raw and as agreement. Bounds are None if it cannot be computed.
+    """Confidence interval of a coefficient, raw and as agreement. Its bounds are None if it cannot be computed.
 
     For a difference of two agreements, `low` and `high` equal `agreement_low` and `agreement_high`.
     """
@@ -47,7 +47,7 @@ class Coefficient:
     intervals: tuple[Interval, ...]
 
     def interval(self, over: str, method: str = "bca") -> Interval | None:
-        """Return the interval over the given units by the given method; None if the study has none."""
+        """Return the interval with these values of `over` and `method`; None if the study has none."""
         return next((i for i in self.intervals if (i.over, i.method) == (over, method)), None)
 
 
@@ -114,7 +114,7 @@ class DiscordantPair:
 
 @frozen(kw_only=True)
 class RankChanges:
-    """Number of discordant pairs of models between two columns."""
+    """Discordant pairs of models between two columns: their number, and those with the largest rank differences."""
 
     pairs: int  # pairs without ties
     discordant: int

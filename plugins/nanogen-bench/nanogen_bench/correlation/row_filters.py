@@ -27,8 +27,8 @@ def choose(table: Table, row_filters: Sequence[str]) -> Table:
 
     Raises:
         ConfigError: A condition has the wrong form.
-        DataError: A column is unknown, a column compared by order (`<`) is not numeric, no row has the value of `=`
-            or `!=` (it may be misspelt), or no row is left.
+        DataError: A column is unknown, or it is not numeric and is compared by an operator such as `<`. Or no row has
+            the value after `=` or `!=`, which may be misspelt. Or no row is left.
     """
     chosen = table
     for row_filter in row_filters:

@@ -1,10 +1,11 @@
 """Sentences about a study, with verdicts.
 
-A sentence about all models is *supported* or *contradicted* only if every interval agrees: bootstraps over models and
-over each grouping with enough groups, and Fisher's z. "Goes with" and "agrees more" also need a significant corrected
-p-value. "Within each" uses the interval of each group by Fisher's z: *supported* if all lie above zero,
-*contradicted* if one lies below. In all other cases a sentence is *open*. A lack of significance alone supports no
-sentence: "says little" needs intervals within ±0.3.
+A sentence about all models is *supported* or *contradicted* only if all intervals agree. The intervals come from
+bootstraps over models and over each grouping with enough groups, and from Fisher's z. Sentences with "goes with" or
+"agrees more" also need a significant corrected p-value. A sentence with "within each" uses the interval of each group
+by Fisher's z. It is *supported* if all lie above zero, and *contradicted* if one lies below. In all other cases a
+sentence is *open*. A lack of significance alone supports no sentence: "says little" needs all intervals to be within
+±0.3.
 """
 
 from __future__ import annotations

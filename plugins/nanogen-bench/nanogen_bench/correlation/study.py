@@ -49,7 +49,7 @@ def study(
 
     Raises:
         DataError: A column is missing, constant or not numeric. Or `where` selects no model, or more than 500. Or fewer
-            than 4 models have both scores of a pair, or x and two of `ys`.
+            than 4 models have all scores of a pair, or of a comparison (x and two of `ys`).
         ConfigError: A direction is unknown or invalid, a condition has the wrong form, a column is given twice, or `ys`
             is empty.
     """

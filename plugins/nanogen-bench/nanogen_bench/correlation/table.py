@@ -88,7 +88,7 @@ class Table:
 
 
 def fault(text: str) -> str:
-    """Say what is wrong with a cell for which `number_in` returns None."""
+    """Return what is wrong with a cell that `number_in` rejects, such as "is not a number"."""
     try:
         number = float(text)
     except ValueError:
@@ -97,7 +97,7 @@ def fault(text: str) -> str:
 
 
 def number_in(text: str) -> float | None:
-    """Convert a cell to a finite number. NaN for a value in `MISSING`, such as "" or "n/a"; None for any other text."""
+    """Convert a cell to a finite number. A missing value, such as "" or "n/a", gives NaN; any other text gives None."""
     if text.casefold() in MISSING:
         return math.nan
     try:

@@ -7,7 +7,7 @@ Files of the output folder (by default `runs/mini`):
         scores.json             scores, as `nanogen evaluate` writes them (`nanogen_eval.record`)
         result.json             of a finished run: its request, scores and cost, with a SHA-256
         failure.json            error of a failed run
-    prepared/NAME/              a run that other runs need, such as a decoder; without scores.json
+    prepared/NAME/              a run that makes files for methods, such as training a decoder; without scores.json
     logs/TASK/METHOD/seed-N/    script and output (ID_0_log.out) of the run's jobs; job.json while SLURM has such a job
     runs.csv                    one row per run: model, family, task, seed, scores, n, cost
     table.csv                   one row per method: model, family, means of the scores over seeds, standard deviations

@@ -1,4 +1,4 @@
-"""Cost of the unfinished runs of a plan, and their SLURM scripts for inspection. Starts nothing."""
+"""Estimate of the cost of a plan's unfinished runs, with SLURM scripts for inspection. No run is started."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class Speed:
     Attributes:
         gpu_tflops: Peak of dense bf16 products, in TFLOP/s.
         utilisation: Share of the peak that a training reaches.
-        measured: `METHOD=RATE`: images/s of METHOD's training on the first task, on one GPU. Not with the other two.
+        measured: `METHOD=RATE`: images/s of METHOD's training on the first task, on one GPU. It
+            excludes `gpu_tflops` and `utilisation`.
     """
 
     gpu_tflops: float | None = None
@@ -79,7 +80,7 @@ def dry_run(
     speed: Speed,
     log: Log,
 ) -> Iterator[str]:
-    """Compute the cost of the unfinished runs. For SLURM, also write their scripts for sbatch, for inspection.
+    """Estimate the cost of the unfinished runs. For SLURM, also write their scripts for sbatch, for inspection.
 
     Args:
         raw: The plan as plain values.

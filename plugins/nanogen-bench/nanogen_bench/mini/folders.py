@@ -19,7 +19,7 @@ _BRACES = re.compile(r"\{([\w+-]+)\}")
 
 
 def braces(value: Any) -> Iterator[str]:
-    """Yield every `name` that a string of a configuration contains in braces, as `{name}`."""
+    """Yield each `name` that the strings of a configuration contain as `{name}`."""
     if isinstance(value, str):
         yield from _BRACES.findall(value)
     elif isinstance(value, (Mapping, list, tuple)):
@@ -80,7 +80,7 @@ def finished_result(folder: Path, request: Any) -> dict[str, Any] | None:
 
     Args:
         folder: Folder of the run.
-        request: JSON values that the result must have been computed for, see `Job.request`.
+        request: The current request of the run, as JSON values; see `Job.request`.
 
     Returns:
         The result; None if the run is not finished, or has another request.

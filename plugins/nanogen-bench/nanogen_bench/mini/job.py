@@ -25,12 +25,12 @@ class Job:
         task: Name of the task.
         seed: Training seed.
         config: Configuration of the run.
-        template: Configuration with names of prepared runs in braces, instead of their folders.
+        template: As `config`, but with `{name}` in place of the folder of a prepared run.
         folder: Folder of the run.
         eval_samples: Number of samples for the scores; 0 for a prepared run.
-        statistics: File name, in the folder, for the latent statistics of a prepared run. None: they are not written.
+        statistics: Name of a file in `folder`, for the latent statistics of a prepared run. None: they are not written.
         after: Prepared runs that must finish first, by name.
-        perturbation: Name of the perturbation; NONE without one.
+        perturbation: Name of the perturbation; `NONE` without one.
     """
 
     name: str

@@ -30,7 +30,7 @@ class Variant:
     Attributes:
         summary: Description for the report.
         family: Group of related methods. Methods of a group are not independent of each other.
-        recipe: Recipe or configuration file that the base overrides; None for none.
+        recipe: Recipe or configuration file that the base overrides. None: only the base.
         config: Configuration that overrides the base.
     """
 
@@ -56,7 +56,7 @@ class Prepared:
         task: Name of the task to train on.
         steps: Number of training steps.
         config: Configuration that overrides the base.
-        statistics: File name, in the run's folder, for the latent statistics. None: they are not written.
+        statistics: Name of a file in the run's folder, for the latent statistics. None: they are not written.
     """
 
     summary: str
@@ -73,14 +73,14 @@ class ExperimentPlan:
     Attributes:
         tasks: Names of the two tasks.
         seeds: Training seeds.
-        steps: Training steps of each run of a method; None for those of its configuration.
+        steps: Training steps of each run of a method. None: the method's configuration sets them.
         eval_samples: Number of samples for the scores of each run. A metric with its own
             prompts gets one sample per prompt, at most this number.
         base: Configuration that all runs share.
         methods: The methods by name.
-        x: Score columns of the first task, each correlated with each of `y`.
+        x: Score columns of the first task. Each is correlated with each of `y`.
         y: Score columns of the second task.
-        prepared: Runs that methods need, by name.
+        prepared: Runs that make files for methods, by name.
         perturbations: Changes of the base configuration, by name. Every method is trained again with each change.
         quick: Changes of the plan for `--quick`.
     """
@@ -196,7 +196,7 @@ def configuration(
         seed: Training seed.
         steps: Number of training steps. They also determine the learning-rate schedule, see `lengths`. None leaves
             both as configured.
-        recipe: Recipe or configuration file that the base overrides; None for none.
+        recipe: Recipe or configuration file that the base overrides. None: only the base.
     """
     own = {"task": task, "seed": seed, **({} if steps is None else lengths(steps))}
     return combine(recipe, plan.base, overlay, own)

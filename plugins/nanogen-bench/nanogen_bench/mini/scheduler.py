@@ -34,7 +34,7 @@ class Slots:
 
     Attributes:
         count: Maximum number of submitted jobs; None for no limit.
-        gpus: GPUs of this machine, named as in CUDA_VISIBLE_DEVICES. They are divided among the slots. Empty if the
+        gpus: GPUs of this machine, named as in CUDA_VISIBLE_DEVICES. They are divided among the slots. Empty: the
             queue assigns GPUs, or every job sees all of them.
         processes: Number of processes of each job, one per GPU.
         threads: Number of CPU threads of each process; None for torch's default.
@@ -52,7 +52,7 @@ class Options:
 
     Attributes:
         slots: Limits of the jobs that run at the same time.
-        retries: How often a job that ends without a result or an error message is submitted again.
+        retries: How often a job is submitted again if it ends without a result and without an error message.
         wait: Wait until all jobs have ended. Otherwise only submit them, and collect those that have ended.
     """
 

@@ -18,8 +18,8 @@ def local_slots(count: int | None, gpus: int | None) -> Slots:
     """Divide this machine among parallel jobs.
 
     Args:
-        count: Number of parallel jobs. None: as many as the GPUs allow; without `gpus`, one per core.
-        gpus: GPUs per job; None: every job sees all GPUs.
+        count: Number of parallel jobs. None: as many as the GPUs allow, or one per CPU core if `gpus` is None.
+        gpus: Number of GPUs of each job. None: every job sees all GPUs.
 
     Raises:
         ConfigError: This process sees too few GPUs.

@@ -88,7 +88,7 @@ def _evaluate(pipeline: Pipeline, job: Job) -> list[Score]:
 
 
 def attempt(job: Job) -> int:
-    """Execute `work`, and write `failure.json` if it fails, but not if it is interrupted. Returns the exit status."""
+    """Execute `work` and return the exit status. A failure is written to `failure.json`, an interruption is not."""
     failure = job.folder / folders.FAILURE
     folders.clear_failure(job.folder)
     try:

@@ -13,7 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 10, 22, 42  # margins
 
 @frozen
 class Axis:
-    """One axis. `label` names the quantity and its better direction."""
+    """One axis. `label` names the quantity and says whether lower or higher is better."""
 
     label: str
     scale: Scale

@@ -19,7 +19,7 @@ def curves(name: str, runs: Sequence[Series], tasks: Sequence[str]) -> Markup | 
 
     Args:
         name: Name of the logged value.
-        runs: Curve of each run, as (step, value) pairs. It may be empty.
+        runs: Curve of each run, as (step, value) pairs. A curve may be empty.
         tasks: Task of each run.
 
     Returns:

@@ -16,7 +16,7 @@ LONGEST = 60  # maximum number of characters of a row's name
 
 @frozen
 class Interval:
-    """One row. `style` is its class in page.css; `description` is read by screen readers."""
+    """Row of a forest plot. `style` is its CSS class (page.css); screen readers read `description`."""
 
     name: str
     low: float | None

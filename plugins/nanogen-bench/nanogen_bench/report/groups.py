@@ -11,7 +11,7 @@ from nanogen_bench.correlation.results import Difference, Pair, Power, Statement
 
 @frozen
 class Group:
-    """Studies of one set of models. Each x score has its own study. `style` is the set's class in page.css."""
+    """Studies of one set of models. Each x score has its own study. `style` is the set's CSS class in page.css."""
 
     studies: Sequence[Study]
     style: str  # "main" or "other"
@@ -56,7 +56,7 @@ class Group:
 
     @property
     def power(self) -> Sequence[Power]:
-        """Statistical power by number of units. Studies differ in it if some models lack a score."""
+        """Statistical power for each number of units. Studies have different numbers if some models lack a score."""
         return list({(one.n, one.over): one for study in self.studies for one in study.power}.values())
 
     def pair(self, x: str, y: str) -> Pair:

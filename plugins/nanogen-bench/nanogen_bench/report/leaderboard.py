@@ -25,7 +25,7 @@ ARROWS = "↓: lower is better; ↑: higher is better. Bold: the best of a colum
 
 @frozen
 class Board:
-    """Data of the table."""
+    """Data of the leaderboard table."""
 
     data: PageData
     marks: Mapping[str, Mark]

@@ -37,10 +37,10 @@ class PageData:
         title: Heading of the page.
         about: Paragraphs below the heading.
         columns: Score columns of the table.
-        chosen: Studies over the chosen models, one per x score. If there are none, studies over all models.
+        chosen: Studies over the chosen models, one per x score. If none is possible, studies over all models.
         everyone: Studies over all models; empty if `chosen` has them.
         omitted: Error message for each pair that cannot be studied.
-        left_out: Error message for each damaged run and file.
+        left_out: Error message for each damaged file, and for each damaged or unfinished run.
         audits: Method -> audits of its pairs of runs.
         pictures: Contact sheets of samples.
         perturbations: Content of `perturbations.json`; empty without perturbations.

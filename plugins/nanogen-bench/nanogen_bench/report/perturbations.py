@@ -1,4 +1,4 @@
-"""Section of perturbations: the spread of the correlations of all retrainings, and the bootstrap interval."""
+"""Section of perturbations: how much correlations vary over retrainings, compared with bootstrap intervals."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Request:
 
 
 def default_output(place: str) -> Path:
-    """Return the default path of the page: in the folder, next to the table, or `NAME.html` for a shipped table."""
+    """Return the default path of the page: in the folder, next to the CSV file, or `NAME.html` for a shipped table."""
     if Path(place).is_dir():
         return Path(place) / FILE
     return Path(f"{place}.html") if place in SHIPPED else Path(place).with_suffix(".html")

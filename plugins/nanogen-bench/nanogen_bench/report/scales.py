@@ -14,7 +14,7 @@ MARGIN = 0.06  # free space at both ends, relative to the range of the values
 
 @frozen
 class Scale:
-    """Linear map from `low`..`high` to `start`..`end` in SVG units. `start` > `end` for a reversed axis."""
+    """Linear map from `low`..`high` to `start`..`end` in SVG units. A reversed axis has `start` > `end`."""
 
     low: float
     high: float
@@ -37,7 +37,7 @@ class Scale:
         return power * next(step for step in STEPS if step * power >= least * (1 - 1e-9))
 
     def tick_text(self, value: float, about: int = 5) -> str:
-        """Format a tick of `ticks(about)` with the decimals of its step; a long one with 4 significant digits."""
+        """Format a value of `ticks(about)` with the decimals of its step. Long values get 4 significant digits."""
         step = self.step(about)
         decimals = next((places for places in range(9) if math.isclose(round(step, places), step)), 9)
         if decimals > MAX_DIGITS or max(abs(self.low), abs(self.high)) >= 10**MAX_DIGITS:

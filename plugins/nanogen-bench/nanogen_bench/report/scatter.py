@@ -31,7 +31,7 @@ class Point:
 
 @frozen
 class Line:
-    """Fit of one group of models, drawn from `low` to `high`. `style` is its class in page.css: `main` or `other`."""
+    """Fit of one group of models, drawn from `low` to `high`. `style` is its CSS class: `main` or `other`."""
 
     fit: Fit
     low: float

@@ -1,4 +1,4 @@
-"""Section of scatter plots: each score of one task against each score of the other."""
+"""Section of scatter plots: each score of one task against each score of the other task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section of sensitivity: does the agreement depend on one model, one group, or the range of x? Also the power."""
+"""Section of sensitivity: does the agreement depend on one model, one group, or the range of x? Also shows power."""
 
 from __future__ import annotations
 

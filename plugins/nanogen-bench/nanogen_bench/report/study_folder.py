@@ -38,7 +38,7 @@ class Method:
 
 @frozen(kw_only=True)
 class Preset:
-    """Options of the page in a plan or shipped table, see `reading.Request`."""
+    """Options of the page that a plan or a shipped table sets. Most are described in `reading.Request`."""
 
     title: str = ""
     about: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class StudyFolder:
         preset: Options of the page, from the plan.
         directions: Column -> `"lower"` or `"higher"`, from the metrics.
         audits: Method -> audits of its pairs of runs.
-        left_out: Error message for each damaged or unfinished file and run.
+        left_out: Error message for each damaged file, and for each damaged or unfinished run.
         perturbations: Content of `perturbations.json`; empty without perturbations.
         progress: Scores during training, by run.
         selected: A sentence for each checkpoint that was selected by a score.

@@ -48,7 +48,7 @@ def table(
 
 
 def name(words: str, note: Content = None) -> Markup:
-    """Return the first cell of a row with its name. Short names are not wrapped; `bdi` isolates right-to-left text."""
+    """Return the first cell of a row: the row's name. Short names do not wrap. `bdi` isolates right-to-left text."""
     small = element("small", note) if note else None
     return element("th", element("bdi", words), small, scope="row", class_="short" if len(words) <= SHORT else None)
 
@@ -56,7 +56,7 @@ def name(words: str, note: Content = None) -> Markup:
 def figure(
     value: float | None, decimals: int, *, sign: bool = False, best: bool = False, below: Content = None
 ) -> Markup:
-    """Return the cell of a number. A missing value is shown as a dash and sorted last.
+    """Return a cell with a number. A missing value is shown as a dash and sorted last.
 
     Args:
         value: The number.
@@ -73,7 +73,7 @@ def figure(
 
 
 def text(*content: Content, long: bool = False) -> Markup:
-    """Return a cell of text. `long` text is wrapped."""
+    """Return a cell with text. It wraps if `long` is true."""
     return element("td", content, class_="words" if long else "text")
 
 

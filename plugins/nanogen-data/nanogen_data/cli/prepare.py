@@ -103,7 +103,7 @@ def prepare_part(
 
 
 def complete(config: dict[str, Any], folder: Path, options: Options, workers: int | None) -> Manifest:
-    """Complete a folder whose shards are written. Arguments as in `prepare_part`. Returns its manifest."""
+    """Complete a folder whose shards are all written, and return the manifest. Arguments are as in `prepare_part`."""
     from nanogen_core.config import resolve
     from nanogen_data.precomputed import prepare
 

@@ -22,7 +22,7 @@ Member = tuple[int, bytes | CorruptSample]
 
 
 class Encoder:
-    """Encode examples to shard members. The latents of a batch depend only on that batch.
+    """Encodes examples to the members of a shard (`members`). The latents of a batch depend only on that batch.
 
     Args:
         parts: The assembled pipeline components.
@@ -44,7 +44,7 @@ class Encoder:
                 part.to(self._device)
 
     def members(self, numbers: range) -> Iterator[Member]:
-        """Yield (number, serialised example or CorruptSample) for each of these example numbers, in order."""
+        """Yield a pair for each example number, in order: (number, serialised example or CorruptSample)."""
         for first in range(numbers.start, numbers.stop, self._batch_size):
             with one_thread():
                 members = self._batch(range(first, min(first + self._batch_size, numbers.stop)))

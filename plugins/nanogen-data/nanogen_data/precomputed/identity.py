@@ -38,8 +38,8 @@ def identity_of(parts: Assembly) -> dict[str, Any]:
 def source_identity(parts: Assembly, reading: Reading) -> dict[str, Any]:
     """Return the identity of a split: its dataset, options without paths, number of examples, and file hashes.
 
-    The hash `files` covers the names and sizes of all files. `contents` covers a sample of the bytes of the local files
-    of each root (`hashing.sample_hash`). `versions` covers the versions of remote files, such as ETags.
+    The hash `files` covers the names and sizes of all files. `contents` covers bytes that `hashing.sample_hash` reads
+    from the local files of each root. `versions` covers the versions of remote files, such as ETags.
     Several roots are hashed one by one, so a root can be moved to another folder. If the examples have no `files()`,
     there are no hashes.
 
@@ -83,7 +83,7 @@ def common_folder(reading: Reading) -> str:
 
 
 def variants(reading: Reading, task: str) -> int:
-    """Return the number of variants of the transform. Raises NanoGenError if it has no attribute `variants`."""
+    """Return how many variants of an image the transform makes. Raises NanoGenError if it lacks `variants`."""
     count = getattr(reading.transform, "variants", None)
     if count is None:
         raise NanoGenError(

@@ -19,7 +19,7 @@ MAX_OPEN = 128  # files
 
 
 class Latents:
-    """Examples of precomputed latents, with the indices of the source dataset.
+    """Examples with precomputed latents. An example has the same index as in the source dataset.
 
     Samples that are corrupt in the source are corrupt here too, so training sees the same examples as if it read the
     images. Each process verifies the SHA-256 of a shard when it first reads from it.

@@ -1,9 +1,11 @@
 """Serialisation of an example as a safetensors file. Reading does not copy float32 tensors.
 
-The tensor `latents` [V, C, h, w] has one latent per variant of the image. The tensors `states`, `states.1`, `states.2`
-and so on [n, D] hold the states of the n unmasked tokens of one caption each, in the order of `Example.states`. For an
-empty text, n may be 0. Label, captions, their probabilities (`weights`) and the missing caption keys (`missing`) are
-JSON under a single metadata key, so that equal examples have equal bytes.
+The tensor `latents` [V, C, h, w] has one latent per variant of the image. Each of the tensors `states`, `states.1`,
+`states.2` and so on has the states [n, D] of the n unmasked tokens of one caption, in the order of `Example.states`.
+For an empty text, n may be 0.
+
+The label, the captions, the probabilities of the captions (`weights`) and the missing caption keys (`missing`) are JSON
+under a single metadata key, so that equal examples have equal bytes.
 """
 
 from __future__ import annotations

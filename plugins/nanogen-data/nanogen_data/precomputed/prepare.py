@@ -219,7 +219,7 @@ def _worker(resolved: Resolved, folder: Path, target: Manifest) -> dict[str, Any
 
 
 def build(*, config: Mapping[str, Any], folder: Path, target: Manifest) -> workers.Make:
-    """Return the function that writes a shard by its number. Called in the worker process.
+    """Return a function that writes the shard with a given number. Each worker process calls `build` once.
 
     Args:
         config: The configuration as plain values.

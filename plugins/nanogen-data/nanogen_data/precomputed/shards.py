@@ -70,8 +70,10 @@ class Shard:
         storage.write_json(self.record, {**sizes, **hashes, "skipped": [list(sample) for sample in corrupt]})
 
     def facts(self) -> dict[str, Any]:
-        """Return the record: number of `examples`, `bytes` of the tar, SHA-256 of `tar` and of `index`, and the corrupt
-        samples `skipped`, each as (row, reason, message).
+        """Return the record of the shard.
+
+        It has the number of samples (`examples`), the size of the tar file (`bytes`), the SHA-256 of the tar file and
+        of the index (`tar`, `index`), and the corrupt samples as (row, reason, message) (`skipped`).
         """
         return dict(storage.read_json(self.record))
 

@@ -34,7 +34,7 @@ def batches(
         batch_size: Size of the global batch.
         seed: Seed of the order and augmentation.
         start: Index of the first global batch.
-        num_workers: Worker processes that read data.
+        num_workers: Number of worker processes that read data.
 
     Raises:
         DataError: The latents are incomplete, or do not match the configuration or the data.

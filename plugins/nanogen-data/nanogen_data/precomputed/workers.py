@@ -18,7 +18,7 @@ SPAWN = get_context("spawn")  # forked processes cannot use CUDA or OpenMP threa
 
 
 def run(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str, Any], workers: int) -> Iterator[int]:
-    """Write shards in n worker processes; each takes every n-th one. Yields the index of each finished shard.
+    """Write shards in n worker processes; each writes every n-th shard. Yields the index of each finished shard.
 
     Args:
         numbers: Indices of the shards to write.

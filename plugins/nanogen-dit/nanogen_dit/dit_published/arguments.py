@@ -21,7 +21,7 @@ def configured(file: WeightsFile, found: SiTArchitecture) -> dict[str, Any]:
         found: The architecture of its tensors.
 
     Raises:
-        DataError: The arguments are DiT's; or the path is not linear or the prediction not velocity; or the number of
+        DataError: The arguments are DiT's, the path is not linear, the prediction is not velocity, or the number of
             classes differs from that of the tensors.
     """
     arguments = {name.removeprefix(PREFIX): x for name, x in file.values.items() if name.startswith(PREFIX)}

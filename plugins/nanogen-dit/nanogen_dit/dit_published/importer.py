@@ -80,7 +80,7 @@ class SiTCheckpoint:
         return [*dropped, "negated the velocity, which points from noise to data in SiT"]
 
     def conflicts(self, configuration: Mapping[str, Any]) -> list[str]:
-        """Return a phrase for each difference of a configuration from the checkpoint, in backbone and prediction."""
+        """Compare backbone and prediction of a configuration with the checkpoint. Return a phrase for each conflict."""
         backbone = configuration.get("backbone", {})
         prediction = configuration.get("objective", {}).get("prediction", "velocity")
         settings = self.architecture.settings

@@ -1,4 +1,4 @@
-"""Conversion between the tensors of public DiT and SiT checkpoints and of the class `DiT`.
+"""Converts the tensors of public DiT and SiT checkpoints to those of the class `DiT`, and back.
 
 SiT's velocity points from noise to data, NanoGen's from data to noise: the conversion negates the last map.
 """
@@ -18,7 +18,7 @@ POSITIONS = "pos_embed"
 
 
 def entries(network: DiT, *, sigma: bool = False) -> list[Entry]:
-    """Return one entry for each tensor of a network with class labels and without an embedding of t - r.
+    """Return one entry for each tensor. The network must have class labels and no embedding of t - r.
 
     Args:
         network: The network.
@@ -64,11 +64,12 @@ def export_sit(network: DiT) -> dict[str, Tensor]:
 
 
 def velocity(patch: int, sigma: bool) -> Change:
-    """Return the conversion of the weight or bias of the last map [patch * patch * channels, ...]. It negates them.
+    """Return the conversion that negates the weight or bias [patch * patch * channels, ...] of the last map.
 
     Args:
         patch: Latent cells along one side of a token.
-        sigma: Whether the second half of the published channels is a variance. Reading drops it, writing sets it to 0.
+        sigma: Whether the second half of the published channels is a variance. Reading drops the variance, and writing
+            sets it to 0.
     """
     cells = patch**2
 

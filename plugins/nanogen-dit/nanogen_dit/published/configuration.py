@@ -94,7 +94,7 @@ def parse(values: Mapping[str, Any]) -> Published:
 
 
 def hints(published: Published | None, shapes: Shapes) -> dict[str, Any]:
-    """Return the part of a JSON description for `infer` that the configuration determines. Empty for None.
+    """Return the keys of a JSON description (see `infer`) that the configuration determines. Empty for None.
 
     Args:
         published: The configuration of the checkpoint, if any.

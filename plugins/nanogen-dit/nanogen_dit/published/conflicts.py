@@ -17,7 +17,8 @@ def conflicts(found: Architecture, options: Mapping[str, Any], config: type[Any]
 
     Args:
         found: The architecture of the checkpoint.
-        options: Options of the backbone. Null values are ignored. A `size` stands for its widths, depths and heads.
+        options: Options of the backbone. Null values are ignored. A `size` is compared by
+            its widths, depths and heads.
         config: The options class of the backbone.
     """
     given = {name: value for name, value in options.items() if value is not None}

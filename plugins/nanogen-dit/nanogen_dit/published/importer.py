@@ -180,7 +180,7 @@ def export_published(network: Network, *, tables: bool = True) -> dict[str, Tens
         tables: Whether to add the tables of the rotary embedding.
 
     Raises:
-        Incompatible: The layout has no name for a tensor, such as with `interval: sum`.
+        Incompatible: The layout has no name for a tensor, for example with `interval: sum`.
     """
     state, found = network.state_dict(), dict(rope_tables(network)) if tables else {}
     for entry in entries(network):

@@ -1,4 +1,4 @@
-"""Conversion between the tensors of DiffusionBench checkpoints and of `LightningDiT` and `DDT`.
+"""Converts the tensors of DiffusionBench checkpoints to those of `LightningDiT` and `DDT`, and back.
 
 Each entry describes one of NanoGen's tensors, which may combine several published tensors.
 """
@@ -48,7 +48,7 @@ def patches(size: int) -> Change:
 
 
 def rotary(heads: int) -> Change:
-    """Return the permutation of the d rows of each head from pairs (2i, 2i + 1) to pairs (i, i + d/2)."""
+    """Return the conversion that permutes the d rows of each head: pairs (2i, 2i + 1) become pairs (i, i + d/2)."""
     return Change(lambda parts: _to_halves(parts[0], heads), lambda x: [_to_pairs(x, heads)])
 
 
@@ -70,7 +70,7 @@ def entries(network: Network) -> list[Entry]:
     """Return one entry for each tensor of the network's state dict.
 
     Raises:
-        Incompatible: The layout of DiffusionBench has no name for a tensor, such as with `interval: sum`.
+        Incompatible: The layout of DiffusionBench has no name for a tensor, for example with `interval: sum`.
     """
     state = network.state_dict()
     every = _lightning_dit(network) if isinstance(network, LightningDiT) else _ddt(network)

@@ -26,7 +26,7 @@ class ModelSection:
 
 @frozen(kw_only=True)
 class NetworkParams:
-    """Arguments of the published networks. None: not in the file."""
+    """Arguments of the published networks. An argument that the file does not give is None."""
 
     input_size: int | None = None
     in_channels: int | None = None

@@ -21,7 +21,7 @@ class Source(Protocol):
     about: Mapping[str, Any]  # which images these are; equal only for equal images
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:
-        """Yield the images of rows, with their labels and captions.
+        """Yield the images of the given rows, with their labels and captions.
 
         Args:
             spans: Ranges of rows, in rising order.

@@ -30,7 +30,9 @@ MAX_IMAGES = 100_000_000
 
 
 class Archive:
-    """Images `arr_0` of an `.npz` file, uint8 [N, H, W, 3], with optional labels `arr_1`, integers [N].
+    """Images of an `.npz` file.
+
+    The array `arr_0` has uint8 images [N, H, W, 3]. An optional array `arr_1` has integer labels [N].
 
     Only the rows of the current batch are in memory.
     """
@@ -101,7 +103,10 @@ class Archive:
 
 
 def header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
-    """Read the header of an array: shape, whether it is in Fortran order, dtype. The data follow in the file."""
+    """Return the shape of an array, whether it is in Fortran order, and its dtype.
+
+    Afterwards, `member` is at the beginning of the array's data.
+    """
     version = np.lib.format.read_magic(member)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, kind = read(member)
@@ -113,7 +118,7 @@ def header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
 
 
 def refuse_other_size(archive: zipfile.ZipFile, name: str, expected: int) -> int:
-    """Return the compressed size of a member of a zip file.
+    """Check the size of a member of a zip file, and return its compressed size.
 
     Args:
         archive: The zip file.
@@ -178,7 +183,7 @@ def _product(shape: tuple[int, ...]) -> int:
 
 @contextmanager
 def reading(path: Path, what: str = "an .npz of images") -> Iterator[None]:
-    """Convert errors of zipfile and numpy for damaged files into a DataError.
+    """Convert the errors that zipfile and numpy raise for a damaged file to a DataError.
 
     Args:
         path: The file.

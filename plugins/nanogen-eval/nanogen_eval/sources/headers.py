@@ -27,7 +27,7 @@ def formats(files: Iterable[Path]) -> dict[str, Any]:
 
 
 def listed(sizes: Iterable[tuple[int, int]]) -> Sequence[str] | str:
-    """Return sizes (width, height) as `["64x48"]`, or, for more than 16, a text with their number and a hash."""
+    """Return sizes (width, height) as a list such as `["64x48"]`. More than 16 give a text with number and hash."""
     words = [f"{width}x{height}" for width, height in sorted(sizes)]
     return (
         words

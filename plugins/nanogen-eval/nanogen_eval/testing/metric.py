@@ -25,13 +25,14 @@ class MetricContract:
     Fixtures:
         build: Function that returns a new metric.
         examples: Batch of at least six examples. Any four of them must be enough for a score. Images [N, 3, S, S] are
-            in [-1, 1] on the 8-bit grid (`nanogen_eval.pixels.on_grid`). Labels or captions as the metric needs them.
+            in [-1, 1] on the 8-bit grid (`nanogen_eval.pixels.on_grid`). The batch has the
+            labels or captions that the metric needs.
     """
 
     tolerance: float = 1e-6  # relative tolerance between batch sizes and orders; use 1e-9 for metrics without a network
 
     def score(self, build: Build, examples: Batch, parts: Sequence[Tensor]) -> Mapping[str, float]:
-        """Return the scores of a new metric after one update per part. A part has row indices [n] of `examples`."""
+        """Return the scores of a new metric after one update per part. A part [n] selects rows of `examples`."""
         return updated(build(), examples, parts).compute()
 
     def same(self, first: Mapping[str, float], second: Mapping[str, float]) -> bool:
@@ -160,7 +161,7 @@ class MetricContract:
 
 
 def updated(metric: Metric, examples: Batch, parts: Sequence[Tensor]) -> Metric:
-    """Update a metric once per part and return it. A part has row indices [n] of `examples`."""
+    """Update a metric once per part and return it. A part [n] selects rows of `examples`."""
     for rows in parts:
         part = _selected(examples, rows)
         metric.update(_images(part), part)

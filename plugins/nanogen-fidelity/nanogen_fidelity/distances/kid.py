@@ -40,8 +40,8 @@ def subset_kid(
         generated: Features [N, D].
         real: Features [M, D].
         subsets: The number of subsets.
-        size: Rows that a subset takes of each of the two sets.
-        seed: The seed of the RandomState that draws all subsets, the generated rows first.
+        size: The number of rows that a subset takes from each set.
+        seed: The seed of the RandomState that draws all subsets. For each, it draws the generated rows first.
 
     Returns:
         Mean and standard deviation over the subsets.

@@ -39,8 +39,8 @@ def density_coverage(generated: Tensor, real: Tensor, *, k: int = 5) -> tuple[fl
     """Compute density and coverage.
 
     The ball of a real example reaches to its k-th nearest real neighbour and excludes its border, as in the authors'
-    code. Density is the mean number of balls that contain a generated example, divided by k; it can exceed 1. Coverage
-    is the share of balls that contain a generated example.
+    code. Density is the number of balls that contain a generated example, averaged over the generated examples and
+    divided by k; it can exceed 1. Coverage is the share of balls that contain at least one generated example.
 
     Args:
         generated: Features [N, D], N > k.

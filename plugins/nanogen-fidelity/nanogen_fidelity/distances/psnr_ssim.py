@@ -19,9 +19,9 @@ def unit_range(pixels: Tensor) -> Tensor:
 
 
 def published_unit_range(pixels: Tensor) -> Tensor:
-    """`unit_range` as in the published code, which does not scale a batch without values above 1.
+    """Convert images like `unit_range`, but do not scale a batch without values above 1, as in the published code.
 
-    A batch of zeros and a batch of ones then have a PSNR of 0 dB instead of 48 dB.
+    The PSNR between a batch of zeros and a batch of ones is then 0 dB instead of 48 dB.
     """
     return unit_range(pixels) if pixels.numel() and pixels.max() > 1 else pixels.double()
 

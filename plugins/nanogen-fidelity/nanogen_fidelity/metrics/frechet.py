@@ -52,7 +52,7 @@ class ReferenceFrechet:
         return {"features": dict(self.features.settings), "reference": self.reference.digest}
 
     def distance(self, found: Moments) -> float:
-        """Return the Fréchet distance of these moments to the reference."""
+        """Return the Fréchet distance of the moments `found` to the reference."""
         return frechet_distance(found, self.reference_moments)
 
     def warn(self, found: Moments) -> None:
@@ -65,7 +65,7 @@ class ReferenceFrechet:
 
 
 class MomentsFrechet(ReferenceFrechet):
-    """Fréchet distance from running moments: 34 MB for 2048 features, for any number of images. Has no interval."""
+    """Fréchet distance from running moments, which take 34 MB at 2048 features. Has no bootstrap interval."""
 
     advice = "Evaluate more images, or set `keep_rows` and `extrapolate`."
 
@@ -184,7 +184,7 @@ def fid(config: FidConfig) -> RowFrechet | MomentsFrechet:
 
 
 def rfid(config: RfidConfig) -> RowFrechet | MomentsFrechet | ReconstructionFrechet:
-    """Build `rfid`: `fid` of all reconstructions to a reference. Without a reference, to all originals."""
+    """Build `rfid`: `fid` of all reconstructions to a reference, or to all originals if no reference is set."""
     return ReconstructionFrechet(config) if config.reference is None else _build(config, "rfid")
 
 

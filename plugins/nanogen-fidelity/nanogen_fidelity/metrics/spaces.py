@@ -56,8 +56,8 @@ def references_of(config: Mind6Config) -> dict[str, Reference]:
 
 
 class Fdr6:
-    """`fdr_<space>`: the Fréchet distance divided by that of ImageNet's validation images. `fdr6`: the mean over the
-    spaces, if all six are chosen."""
+    """`fdr_<space>`: the Fréchet distance to the reference, divided by the distance of ImageNet's validation images to
+    it. `fdr6`: the mean over the spaces, if all six are chosen."""
 
     higher_is_better = False
 

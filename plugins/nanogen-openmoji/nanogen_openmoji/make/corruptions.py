@@ -1,4 +1,4 @@
-"""Corrupted images that show no recognisable emoji, with the colours of emojis, for the reject class."""
+"""Corrupts images for the reject class: they have the colours of emojis, but show no recognisable emoji."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 
 def corrupt(images: Tensor, generator: Generator) -> Tensor:
-    """Corrupt images [B, 3, S, S] in chunks, one chunk by each of `CORRUPTIONS`. The order is kept."""
+    """Split images [B, 3, S, S] into chunks, and apply a different one of `CORRUPTIONS` to each. Keeps the order."""
     parts = images.chunk(len(CORRUPTIONS))
     return torch.cat([corruption(part, generator) for corruption, part in zip(CORRUPTIONS, parts, strict=False)])
 
@@ -38,7 +38,7 @@ def blobs(images: Tensor, generator: Generator) -> Tensor:
 
 
 def noise(images: Tensor, generator: Generator) -> Tensor:
-    """Replace each image by Gaussian noise with its mean and deviation: 3 x 3 to 16 x 16 pixels, enlarged."""
+    """Replace each image by enlarged Gaussian noise of 3 x 3 to 16 x 16 pixels, with its mean and deviation."""
     mean, deviation = images.mean(dim=(2, 3), keepdim=True), images.std(dim=(2, 3), keepdim=True)
     knots = int(torch.randint(3, 17, (), generator=generator))
     field = torch.randn(len(images), 3, knots, knots, generator=generator) * deviation + mean

@@ -36,7 +36,7 @@ def single_emojis(step: int, count: int, size: int = 64) -> Tensor:
 
 
 def mixed_scenes(step: int, count: int) -> list[Scene]:
-    """Return scenes, a third each: as in the task, more varied, and more varied with all 64 classes."""
+    """Return `count` scenes: a third as in the task, a third more varied, a third more varied with all 64 classes."""
     worlds = (TASK_WORLD, WIDE_WORLD, EVERYTHING)
     indices = numbers(step, count).tolist()
     return [scene for k, world in enumerate(worlds) for scene in scenes(indices[k::3], seed=SEED, world=world)]

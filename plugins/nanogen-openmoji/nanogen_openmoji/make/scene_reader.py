@@ -49,7 +49,7 @@ def _loss(network: SceneReader, vae: TinyVAE, step: int, generator: Generator) -
 
 
 def loss(cells: Cells, truth: Cells) -> Tensor:
-    """Return the loss [] per image: cross-entropy of centres in all cells, plus that of names and colours at centres.
+    """Return the mean loss [] per image: cross-entropy of the centre in all cells, and of name and colour at centres.
 
     Args:
         cells: Predictions for B images.

@@ -50,7 +50,7 @@ def batch(step: int, count: int) -> Tensor:
 
 @torch.no_grad()
 def measure_statistics(vae: TinyVAE) -> None:
-    """Set `mean` and `std` of the VAE to those of each latent channel on 4,096 images of the two tasks."""
+    """Set `mean` and `std` of the VAE to the statistics of each latent channel over 4,096 images of the two tasks."""
     latents = vae.posterior(task_images(training_images.SEED, 2048)).mean  # [4096, 8, 8, 8]
     vae.mean.copy_(latents.mean(dim=(0, 2, 3)))
     vae.std.copy_(latents.std(dim=(0, 2, 3)))

@@ -36,8 +36,9 @@ def check_plugin(name: str, *, settings: Mapping[str, Any] | None = None, left_o
 
     Args:
         name: Name of an installed distribution, plugin, component (also `distribution:name`) or method.
-        settings: Configuration that overrides the small one in which components are tested.
-        left_out: Texts. A check is left out if its group and name, such as "types mypy --strict", contain one of them.
+        settings: Configuration keys that override the small configuration in which components are tested.
+        left_out: Parts of titles. A title is the group and the name of a check, such as "types mypy --strict". A check
+            is left out if its title contains one of these parts.
 
     Raises:
         NanoGenError: Nothing has this name, or several distributions offer it.

@@ -1,4 +1,4 @@
-"""Contract classes for the components of a plugin. Imported inside pytest, so that a failed assert shows values."""
+"""Contract classes for the components of a plugin. pytest imports this module, so that a failed assert shows values."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ IMAGE_SIZES = (32, 33)
 
 
 def cases(manifests: Iterable[str], tested: Iterable[Tested]) -> tuple[list[Check], dict[str, type]]:
-    """Return the checks that each component can be built for its tasks, and the contract classes by title."""
+    """Build each component for its tasks. Return a check for each build, and the contract classes by title."""
     checks: list[Check] = []
     found = {f"manifest {name}": _case(PluginContract, manifest=partial(str, name)) for name in manifests}
     for each in tested:

@@ -23,7 +23,7 @@ class Check:
             such as "objective my-objective".
         name: Name of the check in its group, such as "mypy --strict".
         state: "passed", "failed" or "left out".
-        reason: Why it failed or was left out; else empty.
+        reason: Why the check failed or was left out. Empty if it passed.
     """
 
     group: str

@@ -56,7 +56,7 @@ class Tested:
 
     @property
     def selectable(self) -> bool:
-        """Whether configurations have a key for its kind. If not, options of other components select it."""
+        """Whether configurations have a key for the component's kind. If not, options of other components select it."""
         return self.kind == "method" or self.kind in (*slots(), *groups())
 
     @property
@@ -107,7 +107,7 @@ def explained(error: BaseException) -> tuple[State, str]:
 
 
 def unmet_needs(component: Component) -> Iterator[str]:
-    """Yield a sentence for each of the component's needs that no installed component meets."""
+    """Yield a sentence for each need of `component` that no installed component meets."""
     known = registry()
     for kind, words in component.needs.items():
         if kind not in known.kinds:

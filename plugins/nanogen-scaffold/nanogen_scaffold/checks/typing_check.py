@@ -18,7 +18,7 @@ SHOWN = 10  # lines of mypy in a report
 
 
 def check_types(module: str) -> Check:
-    """Run `mypy --strict` on the package, or the single module, that contains a manifest.
+    """Run `mypy --strict` on the top-level package or module that contains the manifest `module`.
 
     The check is left out if mypy is not installed or the package has no `py.typed`.
     """

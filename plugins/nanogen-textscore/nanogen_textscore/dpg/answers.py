@@ -36,7 +36,7 @@ class Answer(NamedTuple):
 class BlipVQA:
     """BLIP (Li et al., arXiv 2201.12086) through transformers.
 
-    The published scores use mPLUG, which transformers does not have. Scores from BLIP are not comparable with them.
+    The published scores use mPLUG, which transformers lacks. Scores from BLIP are not comparable with published ones.
     """
 
     def __init__(self, config: BlipVQAConfig):
@@ -55,7 +55,7 @@ class BlipVQA:
 
     @torch.no_grad()
     def answer(self, image: Image.Image, questions: Sequence[str], key: ImageKey) -> list[str]:
-        """Answer questions one at a time, without padding. `key` is not used."""
+        """Answer questions about an image one at a time, without padding. `key` is not used."""
         pixels = self._processor(images=image, return_tensors="pt")["pixel_values"].to(self._device)
         network = self._network.to(self._device)
         answers = []

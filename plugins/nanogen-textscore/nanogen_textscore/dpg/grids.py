@@ -54,12 +54,12 @@ def split_grid(grid: Image.Image, count: int = TILES) -> list[Image.Image]:
 
 
 def image_file(folder: Path, item: str, number: int) -> Path:
-    """Return the file of image `number` of a prompt, before images are joined: `<folder>/<item>/00000.png`."""
+    """Return the file of one image of a prompt, outside a grid: `<folder>/<item>/00000.png` for the number 0."""
     return folder / item / f"{number:05d}.png"
 
 
 def join(source: Path, target: Path) -> None:
-    """Write `<target>/<item>.png` for each folder of images `<source>/<item>`.
+    """Write a grid `<target>/<item>.png` for each folder of images `<source>/<item>`.
 
     Raises DataError, before it writes, if there are no folders or a folder has no PNG. Hidden folders are left out.
     """
@@ -76,8 +76,10 @@ def join(source: Path, target: Path) -> None:
 
 
 def split(source: Path, target: Path) -> None:
-    """Write `<target>/<item>/00000.png` and so on for each grid `<source>/<item>.png`. Raises DataError without
-    grids."""
+    """Write the images `<target>/<item>/00000.png` and so on for each grid `<source>/<item>.png`.
+
+    Raises DataError if there are no grids.
+    """
     files = sorted(source.glob("*.png"))
     if not files:
         raise DataError(f"{source} has no grids <item_id>.png. Give the image folder of the original tool.")

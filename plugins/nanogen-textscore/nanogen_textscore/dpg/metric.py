@@ -38,7 +38,7 @@ class DPGBench(ResampledRowMetric):
     a question that it depends on counts as no. `dpgbench_<category>`: the share of yes answers in a category of
     level 1, such as `attribute`, or level 2, such as `attribute_color`, before dependencies are applied.
 
-    All scores are in [0, 1]; the original tool prints them times 100. The bootstrap draws prompts.
+    All scores are in [0, 1]; the original tool prints them times 100. The bootstrap resamples prompts.
     """
 
     higher_is_better = True
@@ -82,7 +82,7 @@ class DPGBench(ResampledRowMetric):
         return [image_file(folder, item, number) for item in self._ids for number in range(each)]
 
     def compare_with(self, source: Source) -> None:
-        """Number the images of each prompt in the order of the source, which may differ from the benchmark's.
+        """Number the images of each prompt as they come in `source`. Their order may differ from the benchmark's.
 
         Raises NanoGenError for a caption that is not a prompt of the benchmark.
         """

@@ -65,7 +65,7 @@ def read_prompts(path: Path) -> dict[str, str]:
     """Read prompts from a folder of `<id>.txt` files or an `id2prompt.json`.
 
     Returns:
-        The texts by id, in the order in which `nanogen evaluate` reads the files of their images.
+        The texts by id, in the order in which `nanogen evaluate` reads the image files.
 
     Raises:
         DataError: There are no prompts, or the file has another format.

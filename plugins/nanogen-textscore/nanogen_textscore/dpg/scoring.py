@@ -37,8 +37,8 @@ def score_answers(raw: Mapping[int, float], parents: Mapping[int, Sequence[int]]
     questions that come later in that order, not the earlier ones.
 
     Args:
-        raw: Points by question number. A question that is missing in `raw` counts as yes for its dependents.
-        parents: The numbers of the questions that each question depends on. The number 0 stands for no question.
+        raw: Points by question number. A question without points counts as yes for the questions that depend on it.
+        parents: For each question number, the numbers of the questions that it depends on. 0 stands for no question.
     """
     adjusted, valid = dict(raw), {}
     for number, needed in parents.items():

@@ -78,7 +78,8 @@ def result(
         line: The metadata line of its prompt.
         correct: Whether the image is correct.
         reason: Why the image is not correct, or an empty string.
-        detections: The selected detections by class. `details` has [x1, y1, x2, y2, score] for each.
+        detections: The selected detections by class. The entry `details` of the line has
+            [x1, y1, x2, y2, score] for each.
     """
     details = {name: [[*one.box, one.score] for one in members] for name, members in detections.items()}
     return {

@@ -1,4 +1,4 @@
-"""Post-processing of Mask2Former's outputs to object instances, as in the DiffusionBench evaluation."""
+"""Turns the outputs of Mask2Former into object instances, as in the DiffusionBench evaluation."""
 
 from __future__ import annotations
 

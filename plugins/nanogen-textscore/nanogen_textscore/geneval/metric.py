@@ -33,7 +33,7 @@ class GenEval(ResampledRowMetric):
     official score. `geneval_images`: the mean over images, as in the published DiffusionBench table.
 
     All scores are in [0, 1]. The six official tags have 80 to 100 prompts each, so `geneval` and `geneval_images`
-    differ slightly (by less than 0.05). The bootstrap draws prompts.
+    differ slightly (by less than 0.05). The bootstrap resamples prompts.
     """
 
     metric = "geneval"  # its name in a configuration, for error messages

@@ -1,7 +1,7 @@
 """Generates the 553 official prompts of GenEval (Ghosh et al., arXiv 2310.11513).
 
-The official `evaluation_metadata.jsonl` (djghosh13/geneval, MIT) is a sample of NumPy's `default_rng(43)` over the 80
-classes of COCO. This module draws the same sample and compares its `lines_digest` with that of the official file.
+The official `evaluation_metadata.jsonl` (djghosh13/geneval, MIT) was drawn from the 80 classes of COCO by NumPy's
+`default_rng(43)`. This module repeats the draws and compares their `lines_digest` with that of the official file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Line = Mapping[str, Any]
 
 @lru_cache(maxsize=1)
 def official_metadata() -> tuple[Line, ...]:
-    """Return the official metadata lines in their order. Raises DataError if this NumPy draws other numbers."""
+    """Return the official metadata lines in their order. Raises DataError if NumPy draws other numbers."""
     lines = tuple({json.dumps(line): line for line in _draws(np.random.default_rng(SEED))}.values())
     if lines_digest(lines) != DIGEST:
         raise DataError(
@@ -51,7 +51,7 @@ def official_metadata() -> tuple[Line, ...]:
 
 
 def lines_digest(lines: Sequence[Line]) -> str:
-    """SHA-256 of metadata lines. Does not depend on the white space and key order of their file."""
+    """Return the SHA-256 of metadata lines. It does not depend on white space or on the order of keys."""
     return hashlib.sha256("\n".join(json.dumps(line, sort_keys=True) for line in lines).encode()).hexdigest()
 
 

@@ -11,13 +11,13 @@ def summary(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Summarise results under the names of the original tool.
 
     Args:
-        results: Lines of a results file. Each has `tag` and `correct`. Its `metadata` identifies the prompt, or its
-            `prompt` if there is no `metadata`.
+        results: Lines of a results file. Each has `tag` and `correct`. Lines of the same prompt have the same
+            `metadata` or, if that is missing, the same `prompt`.
 
     Returns:
         `task_scores`: the share of correct images of each tag. `overall_score`: their mean. `correct_images`: the share
         of correct images. `correct_prompts`: the share of prompts with at least one correct image. `total_images` and
-        `total_prompts`: counts.
+        `total_prompts`: the numbers of images and prompts.
     """
     by_tag: dict[str, list[bool]] = {}
     by_prompt: dict[str, list[bool]] = {}

@@ -25,7 +25,7 @@ from nanogen_textscore.vqa.genai import image_name, read_prompts, read_skills, s
 
 class VQAScore(ResampledRowMetric):
     """`vqascore` (Lin et al., arXiv 2404.01291): the mean over images of a model's probability that the image
-    shows its caption. The bootstrap draws captions."""
+    shows its caption. The bootstrap resamples captions."""
 
     metric = "vqascore"  # its name in a configuration, for error messages
     higher_is_better = True

@@ -21,7 +21,7 @@ _SYSTEM = (
 
 
 def flan_prompt(text: str) -> str:
-    """Return the prompt of CLIP-FlanT5 for a text, with the placeholder `<image>`."""
+    """Return the prompt that asks CLIP-FlanT5 if an image shows a text. `<image>` stands for the image."""
     return f"{_SYSTEM} USER: {IMAGE}\n{FLAN_QUESTION.format(text)} ASSISTANT: "
 
 

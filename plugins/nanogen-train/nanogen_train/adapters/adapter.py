@@ -1,4 +1,4 @@
-"""The adapter of a run: adds its layers to the backbone and saves them in peft's format."""
+"""Add the layers of an adapter to the backbone and save them in peft's format."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ INFIXES = (".base_layer", ".modules_to_save.default", ".original_module")  # in 
 class Adapter:
     """The trainable layers that peft adds to a backbone.
 
-    Freezes the other weights, except those that options such as `modules_to_save` select.
+    Freezes the backbone's own weights, except those that options such as `modules_to_save` select.
 
     Args:
-        backbone: The network, with the weights to adapt. Changed in place.
+        backbone: The network to adapt, with its pretrained weights. Changed in place.
         settings: Settings of the training loop.
         seed: Seed of the initial weights of the layers.
     """
@@ -57,7 +57,7 @@ class Adapter:
 
         Args:
             run: Folder of the run.
-            backbone: Tensors of the adapted backbone, such as its EMA.
+            backbone: State dict of the adapted backbone, or of its EMA.
         """
         from peft import get_peft_model_state_dict
 

@@ -18,7 +18,7 @@ def merge_run(run: Path, output: Path) -> Path:
     """Save the pipeline of a run with its adapter merged into the weights. Returns the folder `output`.
 
     Raises:
-        ConfigError: The run has no adapter, or its type cannot be merged.
+        ConfigError: The run has no adapter, or the adapter's type cannot be merged.
         TrainingError: `output` is a file, or contains a run or a pipeline.
     """
     run_folder.refuse_occupied(output)
@@ -32,7 +32,7 @@ def merge_run(run: Path, output: Path) -> Path:
 
 
 def merged(pipeline: Pipeline) -> Pipeline:
-    """Return a pipeline without adapter that gives the same outputs. Changes the backbone of `pipeline` in place."""
+    """Return a pipeline that gives the same outputs without an adapter. Changes the backbone of `pipeline` in place."""
     merge(pipeline.backbone)
     train = evolve(pipeline.config.sections["train"], adapter=None)
     config = evolve(pipeline.config, sections={**pipeline.config.sections, "train": train})

@@ -19,10 +19,10 @@ def peft_config(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
 
     Args:
         backbone: The network to adapt.
-        options: `type`, and the options of peft's configuration class of that type.
+        options: The adapter's `type`, and options of peft's configuration class for this type.
 
     Raises:
-        ConfigError: peft is not installed or lacks the type, or the type or an option cannot be used.
+        ConfigError: peft is not installed, lacks the type or rejects an option, or dropout is not 0.
     """
     given = dict(options)
     kind = given.pop("type")
@@ -50,7 +50,7 @@ def peft_config(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
 def inject(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
     """Add adapter layers to a backbone, in place. Returns peft's configuration.
 
-    Afterwards only these layers, and what options such as `modules_to_save` select, require gradients.
+    Afterwards, only these layers and the modules that options such as `modules_to_save` select require gradients.
 
     Raises:
         ConfigError: peft is not installed or rejects the options, or the backbone has no layer to adapt.

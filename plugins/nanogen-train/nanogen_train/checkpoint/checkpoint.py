@@ -37,7 +37,7 @@ def save(run: Path, step: int, states: Mapping[str, Tensors], facts: Mapping[str
     Args:
         run: Folder of the run.
         step: Steps taken so far.
-        states: Tensors by part and name.
+        states: Tensors by part (such as "nets") and name.
         facts: JSON values, such as the training time.
     """
     path = path_of(run, step)
@@ -53,7 +53,7 @@ def save_distributed(run: Path, step: int, states: Mapping[str, Tensors], facts:
     Args:
         run: Folder of the run.
         step: Steps taken so far.
-        states: Tensors by part and name; they may be sharded.
+        states: Tensors by part (such as "nets") and name. They may be sharded.
         facts: JSON values, such as the training time.
     """
     path = path_of(run, step)
@@ -83,13 +83,13 @@ def _seal(folder: Path, facts: Mapping[str, Any], already_listed: integrity.List
 def load(
     run: Path, step: int, templates: Mapping[str, Tensors] | None = None
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """Read a checkpoint, written by one process or by several.
+    """Read a checkpoint that one process or several have written.
 
     Args:
         run: Folder of the run.
         step: Step of the checkpoint.
-        templates: Tensors by part and name. A loaded tensor is sharded like the template of its name; optimizer state
-            `name|key` like the template of `name`.
+        templates: Tensors by part and name. A loaded tensor is sharded like the template of the same name. The template
+            of the optimizer state `name|key` is that of `name`. Without a template, a tensor is unsharded.
 
     Returns:
         Tensors by part and name, and the JSON values.
@@ -193,7 +193,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> d
     """Return the state tensors of an optimizer. A tensor's name is `parameter|key`, such as `weight|exp_avg`.
 
     Args:
-        names: Parameter names in the order of the optimizer.
+        names: Names of the optimizer's parameters, in the optimizer's order.
     """
     flat: dict[str, Tensor] = {}
     for index, values in optimizer.state_dict()["state"].items():
@@ -213,7 +213,7 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, names: Sequence[str],
 def nets_state(nets: nn.Module) -> dict[str, Tensor]:
     """Return the state dict of networks, with each shared parameter under its first name only.
 
-    For example, the EMA of a network with an adapter shares the frozen weights.
+    For example, a network with an adapter and the EMA of this network share the frozen weights.
     """
     seen: set[int] = set()
     further = set()

@@ -14,7 +14,7 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 @contextmanager
 def training_progress(steps: int) -> Iterator[Report]:
-    """Yield the function that shows progress; call it with the step and scalars of every log line."""
+    """Yield a function that shows the progress. Call it with the step and the scalars of every log line."""
     if not sys.stderr.isatty():
         yield _plain(steps)
         return

@@ -20,7 +20,7 @@ def full_on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def shard_like(tensor: Tensor, template: Tensor | None) -> Tensor:
-    """Shard a tensor like the template if that is sharded and has the same shape. Otherwise return it unchanged.
+    """Shard a tensor like a sharded template of the same shape. Otherwise, return it unchanged.
 
     Every process must hold the full tensor.
     """

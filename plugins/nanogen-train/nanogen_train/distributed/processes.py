@@ -37,8 +37,8 @@ def all_gather(value: T) -> list[T]:
 def gather_rows(rows: Tensor) -> Tensor:
     """Return the rows [B, ...] of all processes in one tensor [world * B, ...], in rank order.
 
-    Gradients flow back to the rows of every process. For losses that couple the samples of a batch. Every process must
-    have equally many rows.
+    Gradients flow back to the rows of every process. Losses that couple the samples of a batch need this function.
+    Every process must have the same number of rows.
     """
     if world() == 1:
         return rows
@@ -48,8 +48,8 @@ def gather_rows(rows: Tensor) -> Tensor:
 def split_indices(count: int) -> list[int]:
     """Return this process's share of the indices 0 ... count - 1.
 
-    Every process gets equally many, because sharded networks must be called equally often. If `count` is not a multiple
-    of the number of processes, the indices after the last one start again at 0.
+    All shares have the same size, because sharded networks must be called equally often. If `count` is not a multiple
+    of the number of processes, the last shares are filled up with indices from 0 on.
     """
     size = -(-count // world())
     return [index % count for index in range(rank() * size, (rank() + 1) * size)]
@@ -96,7 +96,7 @@ class StopAgreement:
         self._pending: dist.Work | None = None
 
     def __call__(self, requested: bool) -> bool:
-        """Return whether any process requested a stop in the previous call. A single process gets `requested` back."""
+        """Return whether any process requested a stop in the previous call. With one process, return `requested`."""
         if self._group is None:
             return requested
         previous = self._result()

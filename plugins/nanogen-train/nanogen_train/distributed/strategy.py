@@ -31,7 +31,7 @@ States = Mapping[str, Mapping[str, Tensor]]
 
 
 class Strategy(Protocol):
-    """How networks are wrapped and saved. `wrap` can replace parameters, so optimizers are built after it."""
+    """Wraps networks for training and saves them. `wrap` can replace parameters, so build optimizers after it."""
 
     def wrap(self, step: TrainStep, stage: Stage) -> nn.Module:
         """Wrap the training step.
@@ -41,7 +41,7 @@ class Strategy(Protocol):
             stage: The stage, whose networks are wrapped.
 
         Returns:
-            A module. After its backward pass, each parameter's `grad` is that of the global batch.
+            The wrapped step. After its backward pass, each parameter's `grad` is the gradient for the global batch.
 
         Raises:
             TrainingError: The strategy does not support the stage.
@@ -94,12 +94,12 @@ class FSDPStrategy:
     """FSDP2 (arXiv 2304.11277): shards weights, EMA, gradients and optimizer state.
 
     Gathers one block at a time: in bf16 for trained networks of a bf16 run, otherwise in float32. Reduces gradients in
-    float32. Weights outside blocks are gathered in float32 for the whole step. With `shard_by: step`, so are all
-    weights of trained networks, as second derivatives require. Checkpoints are one file per part and process, by
-    torch.distributed.checkpoint.
+    float32. Weights outside blocks are gathered in float32 for the whole step. `shard_by: step` gathers all weights of
+    trained networks this way, because second derivatives require it. torch.distributed.checkpoint writes checkpoints,
+    with one file per part and process.
 
-    FSDP's root module is the training step, which contains all networks of the stage, trained or not. So the end of
-    each backward pass frees every gathered weight, before an optimizer or EMA changes its shards.
+    FSDP's root module is the training step, which contains all networks of the stage, trained or not. So FSDP frees
+    every gathered weight at the end of a backward pass, before an optimizer or EMA changes the shards.
     """
 
     def __init__(self, accelerator: Accelerator, settings: TrainConfig):

@@ -20,7 +20,7 @@ class Unsharded:
     """The EMA pipeline of a stage, with unsharded weights.
 
     FSDP modules cannot be copied, so this class copies the parts before sharding. The copies have no values (device
-    "meta"); `averaged` fills a new copy.
+    "meta"). `averaged` copies them again and fills in the current weights.
 
     Args:
         stage: The stage, before sharding.

@@ -12,9 +12,9 @@ from nanogen_train.distributed import dtensor
 
 
 class EMA:
-    """EMA of a network: `net` is a copy in evaluation mode.
+    """EMA of a network. `net` is a copy of the network with the averaged weights, in evaluation mode.
 
-    Both networks may be moved or sharded, in the same way, until the first update. Shards are averaged locally.
+    Until the first update, both networks may be moved or sharded in the same way. Each process averages its shards.
 
     Args:
         source: The network to average.
@@ -30,7 +30,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """net <- decay * net + (1 - decay) * source, for all parameters in one call. Buffers are copied."""
+        """Set the parameters of `net` to `decay * net + (1 - decay) * source`. Copies buffers from the source."""
         averaged, current = self._weights or self._collect()
         torch._foreach_lerp_(averaged, current, 1 - decay)
         for buffer, source_buffer in self._buffers:

@@ -24,7 +24,10 @@ AVERAGED = WEIGHTS.format("backbone")
 
 
 class PosthocEMA(NamedTuple):
-    """A saved pipeline with EMA weights from `snapshots` snapshots. `error` is the relative L2 error of its profile."""
+    """A saved pipeline with EMA weights that were computed from snapshots.
+
+    `snapshots` is the number of snapshots. `error` is the relative L2 error of the EMA's profile.
+    """
 
     width: float
     step: int
@@ -36,12 +39,12 @@ class PosthocEMA(NamedTuple):
 def reconstruct(run: Path, widths: Sequence[float], step: int | None = None) -> list[PosthocEMA]:
     """Save a pipeline for each width, with EMA weights of this width.
 
-    Its folder is `RUN/ema-WIDTH`, or `RUN/ema-WIDTH-step-STEP` if a step is given.
+    The folder of a pipeline is `RUN/ema-WIDTH`, or `RUN/ema-WIDTH-step-STEP` if a step is given.
 
     Args:
         run: Folder of the run.
         widths: Widths (sigma_rel).
-        step: Step to average at; by default the step of the newest snapshot.
+        step: Step up to which weights are averaged; by default the step of the newest snapshot.
 
     Raises:
         ConfigError: A width is out of range, or the snapshots cannot reach it.

@@ -2,8 +2,8 @@
 
 After t steps, the EMA of exponent gamma weights the parameters at time tau by its profile
 p(tau) = (gamma + 1) tau^gamma / t^(gamma + 1) on [0, t]. Its width sigma_rel is the standard deviation of p divided by
-t. Parameters are constant between steps, so sums are exact: an update by `decay` gives step i the integral of p over
-[i - 1, i].
+t. Parameters are constant between steps, so sums are exact: with updates by `decay`, step i has the integral of p over
+[i - 1, i] as its weight.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def decay(gamma: float, step: int) -> float:
 
 
 def products(a: Sequence[Profile], b: Sequence[Profile]) -> Numbers:
-    """Return the inner products [len(a), len(b)] of two lists of profiles: each is the integral of p q."""
+    """Return the inner products [len(a), len(b)] of two lists of profiles: integrals of p_a p_b."""
     (s, alpha), (t, beta) = (np.array(profiles, dtype=np.float64).T for profiles in (a, b))
     s, alpha = s[:, None], alpha[:, None]
     ratio = (s / t) ** np.where(s < t, beta, -alpha)
@@ -80,7 +80,10 @@ class Basis:
         return Fit(coefficients, float(np.sqrt(max(squared_error, 0.0) / norm)))
 
     def reachable(self, step: int) -> tuple[float, float] | None:
-        """Return the smallest and largest width whose error after `step` steps is at most MAX_ERROR, or None."""
+        """Return the smallest and the largest width that the profiles can fit after `step` steps.
+
+        The error of these fits is at most MAX_ERROR. Returns None if there is no such width.
+        """
         widths = [WIDTH_STEP * count for count in range(1, int(WIDEST / WIDTH_STEP) + 1)]
         feasible = [width for width in widths if self.fit(Profile(step, gamma_of(width))).error <= MAX_ERROR]
         return (feasible[0], feasible[-1]) if feasible else None

@@ -41,7 +41,7 @@ def write(run: Path, snapshot: Snapshot, parameters: Mapping[str, Tensor]) -> No
 
 
 def clean_up(run: Path, step: int) -> None:
-    """Remove partial files, and snapshots of later steps than `step`, before a run resumes."""
+    """Remove partial files and the snapshots of steps after `step`. Called before a run resumes from `step`."""
     storage.sweep(run / FOLDER)
     for snapshot in snapshots_in(run):
         if snapshot.step > step:

@@ -13,7 +13,7 @@ from nanogen_train.stages.diffusion_settings import SnapshotConfig
 
 
 class PowerFunctionEMA:
-    """Power-function EMAs of a network, one per width. Without a configuration it is empty.
+    """Power-function EMAs of a network, one per width. Contains no EMA if `config` is None.
 
     `nets` contains the EMA networks by name; the stage adds them to its networks, so that checkpoints contain them.
 
@@ -31,7 +31,7 @@ class PowerFunctionEMA:
         self._every, self._last_step = (config.every if config else 1), last_step
 
     def update(self, step: int) -> None:
-        """Update after optimizer step 1, 2, ... The first update copies the weights."""
+        """Update the EMAs after an optimizer step, counted from 1. The first update copies the weights."""
         for name, ema_ in self._emas.items():
             ema_.update(power_ema.decay(self._gammas[name], step))
 

@@ -26,9 +26,9 @@ class Entry:
 
 @frozen(kw_only=True)
 class PartReport:
-    """How one part was loaded from pretrained weights.
+    """Report on how one part was loaded from pretrained weights.
 
-    `unused` are source tensors that were not used. `notes` are the notes of the part's modules.
+    `unused` contains the source tensors that were not used. `notes` are remarks by the part's modules.
     """
 
     entries: Sequence[Entry]
@@ -63,7 +63,7 @@ class PartReport:
 
 @frozen(kw_only=True)
 class InitReport:
-    """How a pipeline was loaded from pretrained weights. `str(report)` is a table.
+    """Report on how a pipeline was loaded from pretrained weights. `str(report)` is a table.
 
     Args:
         source: The folder or file.

@@ -43,7 +43,7 @@ class Source:
 
 
 def find(text: str) -> Path:
-    """Return the path of pretrained weights.
+    """Return the path of the pretrained weights that `train.init` names.
 
     Raises:
         ConfigError: There is no such file or folder, or the folder contains no saved pipeline with a backbone.
@@ -66,9 +66,9 @@ def find(text: str) -> Path:
 
 
 def read(text: str) -> Source:
-    """Read pretrained weights. An adapter is merged into the backbone.
+    """Read the pretrained weights that `train.init` names. An adapter is merged into the backbone.
 
-    A folder gives the backbone, the conditioner and objective if it has files of them, and a trained tokenizer.
+    Reads the backbone from a folder, and also the conditioner, the objective and a trained tokenizer if present.
 
     Raises:
         ConfigError: See `find`.

@@ -39,7 +39,7 @@ def start_from(pipeline: Pipeline, init: str) -> InitReport:
     Raises:
         ConfigError: There is nothing at `init`, or the pipeline has no backbone.
         DataError: A file is damaged.
-        Incompatible: No matrix of the backbone was taken.
+        Incompatible: No matrix of the backbone could be loaded.
     """
     if pipeline.backbone is None:
         raise ConfigError("train.init: this configuration trains no backbone. Remove train.init.")
@@ -76,8 +76,8 @@ def adapt(
     Args:
         net: The network.
         given: Tensors by name.
-        origin: What is known about them.
-        unused: Tensors that are not offered to the network, only reported.
+        origin: What is known about the model that these tensors come from.
+        unused: Further tensors by name, which are not loaded but reported as unused.
 
     Raises:
         NanoGenError: `adapt_state` of a module returns an unknown name or a tensor of another shape.

@@ -18,8 +18,8 @@ _EQUIVALENT = {  # CPU flash attention is missing in torch's table; its argument
 class FlopCount(TorchDispatchMode):
     """Count the FLOPs of matrix products, convolutions and attention in a `with` block. A multiply-add counts as two.
 
-    Works on kernels, so that it supports forward-mode and double differentiation; torch's FlopCounterMode uses module
-    hooks, which do not. `without_gradient` counts operations under `torch.no_grad` (frozen encoders, teachers, the
+    Works on kernels, so it supports forward-mode and double differentiation. torch's FlopCounterMode does not, because
+    it uses module hooks. `without_gradient` counts operations under `torch.no_grad` (frozen encoders, teachers, the
     optimizer), `with_gradient` all others, including backward passes.
     """
 

@@ -59,7 +59,7 @@ class MetricsAccumulator:
         return self._seconds_before + time.perf_counter() - self._start
 
     def summary(self) -> dict[str, float]:
-        """Return the means and the images per second since the last call, and the training time in seconds.
+        """Return the means of the scalars since the last call, the images per second and the training time in seconds.
 
         Raises TrainingError for NaN or infinity.
         """

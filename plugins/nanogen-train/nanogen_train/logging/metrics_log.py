@@ -35,13 +35,13 @@ def read(run: Path) -> list[dict[str, Any]]:
     """Return the entries of the log; none if it does not exist. Skips corrupt lines with a warning.
 
     Raises:
-        DataError: If the log exists but cannot be read.
+        DataError: The log exists but cannot be read.
     """
     return [entry for entry, _ in _lines(run)]
 
 
 def cut_after(run: Path, step: int) -> None:
-    """Remove corrupt lines and those of steps after `step`, where a run resumes. Other lines keep their bytes."""
+    """Remove corrupt lines and lines of steps after `step`, before a run resumes there. Keeps all other lines."""
     lines = [line for entry, line in _lines(run) if entry["step"] <= step]
     storage.write_bytes(run / LOG, b"".join(line + b"\n" for line in lines))
 

@@ -41,10 +41,11 @@ class StepStatistics:
     """Statistics of a step, by their logged names.
 
     - `weights.PHASE`: L2 norm of the phase's parameters.
-    - `update.PHASE`: L2 norm of the last change of these parameters, divided by their norm before it.
+    - `update.PHASE`: L2 norm of the last change of the phase's parameters, divided by their norm before the change.
     - `state.PHASE.KEY`: L2 norm of the optimizer state `KEY`, such as `exp_avg`.
     - `latent.mean`, `latent.std`: mean and standard deviation of the clean latents of the batch.
-    - `draws.PURPOSE.mean`, `draws.PURPOSE.std`: those of random numbers for a purpose, such as `noise` or `time`.
+    - `draws.PURPOSE.mean`, `draws.PURPOSE.std`: mean and standard deviation of the random numbers that were drawn for a
+      purpose, such as `noise` or `time`.
     - `images`: size of the global batch.
     - `flops.with_gradient`, `flops.without_gradient`: see `FlopCount`; counted on the first step of the run.
 
@@ -60,7 +61,7 @@ class StepStatistics:
 
     @contextmanager
     def counting(self, share: int) -> Iterator[None]:
-        """Count the FLOPs of the block if they are not known yet.
+        """Count the FLOPs of a step in a `with` block. Counts only once.
 
         The block must process `share` images of the global batch.
         """
@@ -74,7 +75,7 @@ class StepStatistics:
 
     @contextmanager
     def of_update(self, phase: str, enabled: bool) -> Iterator[dict[str, Tensor]]:
-        """Compute the statistics of an optimizer step, which runs in the block.
+        """Compute the statistics of an optimizer step, which runs in the `with` block.
 
         Args:
             enabled: Compute them; otherwise the dict stays empty.

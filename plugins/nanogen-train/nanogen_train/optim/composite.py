@@ -12,8 +12,8 @@ from torch import Tensor
 class CompositeOptimizer(torch.optim.Optimizer):
     """Optimizer whose members step together.
 
-    Shares the parameter groups of the members, so setting a learning rate here sets theirs. The state dict is indexed
-    by the order of `parameters`.
+    Shares the parameter groups of the members. So a learning rate that is set here applies to the members. The state
+    dict is indexed by the order of `parameters`.
 
     Args:
         parameters: The parameters of all members.

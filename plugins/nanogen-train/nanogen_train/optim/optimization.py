@@ -16,11 +16,12 @@ from nanogen_train.protocols import Stage
 
 
 class Optimization:
-    """Updates the parameters of each phase.
+    """Updates the parameters of each phase of a stage (see `Stage`).
 
     The schedule of a phase starts at the first update of the phase. So a phase that starts late has its own warm-up.
 
     Args:
+        stage: The stage to train.
         factory: Optimizer component; `build` makes an optimizer for the parameters of a phase.
         schedule: Learning-rate schedule component.
         gradient_clip: Maximum global L2 norm of the gradients; None disables clipping.

@@ -33,7 +33,7 @@ class AdamW:
 
         Args:
             parameters: Parameters by name.
-            fused: Rows of the matrices in fused parameters; AdamW does not need them.
+            fused: Maps each fused parameter to the row counts of its matrices. AdamW ignores it.
 
         Raises:
             TrainingError: No parameter requires a gradient.
@@ -42,8 +42,10 @@ class AdamW:
 
 
 class Muon:
-    """Muon for the matrices whose names match `hidden`, by default those inside a network's blocks. AdamW for all other
-    parameters, such as embeddings, heads, norms and biases.
+    """Muon for hidden matrices, combined with AdamW.
+
+    Muon updates the matrices whose names match `hidden`, by default those inside a network's blocks. AdamW updates all
+    other parameters, such as embeddings, heads, norms and biases.
     """
 
     def __init__(self, config: MuonConfig):
@@ -56,7 +58,7 @@ class Muon:
 
         Args:
             parameters: Parameters by name.
-            fused: Rows of the matrices in fused parameters.
+            fused: Maps each fused parameter to the row counts of its matrices.
 
         Raises:
             TrainingError: The pattern `hidden` matches no matrix, or no parameter requires a gradient.

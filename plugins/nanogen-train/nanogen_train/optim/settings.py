@@ -24,8 +24,8 @@ class AdamWConfig:
     Args:
         lr: Peak learning rate. The schedule multiplies it.
         beta1, beta2: Decay of the averages of the gradient and of its square.
-        eps: Added to the root of the average of squares.
-        weight_decay: Decoupled weight decay per unit of the learning rate.
+        eps: Number that is added to the square root of the averaged square.
+        weight_decay: Decoupled weight decay. The learning rate multiplies it.
     """
 
     lr: float = field(default=2e-4, validator=between(0, 100, above=True))
@@ -39,8 +39,9 @@ class AdamWConfig:
 class MuonConfig(AdamWConfig):
     """Options of Muon for the matrices whose names match `hidden`, and of AdamW for all other parameters.
 
-    Both use the same `lr`. `scale: rms` gives Muon's updates about the RMS of AdamW's, so one `lr` suits both (Liu et
-    al., arXiv 2502.16982). `scale: shape` is the original sqrt(max(1, rows / columns)). It needs an `lr` of about 0.02.
+    Both use the same `lr`. With `scale: rms`, updates of Muon have about the same RMS as those of AdamW, so one `lr`
+    suits both (Liu et al., arXiv 2502.16982). `scale: shape` is the original factor sqrt(max(1, rows / columns)). It
+    needs an `lr` of about 0.02.
 
     Args:
         momentum: Decay of the averaged gradient.

@@ -15,7 +15,7 @@ class CaptionLengths:
     """Distribution of caption lengths.
 
     Args:
-        shares: Length in tokens -> share of the captions. The shares add up to 1.
+        shares: Maps a length in tokens to the share of captions with this length. The shares add up to 1.
     """
 
     shares: Mapping[int, float]
@@ -30,7 +30,7 @@ class CaptionLengths:
         return cls({length: lengths.count(length) / len(lengths) for length in sorted(set(lengths))})
 
     def of_batch(self, count: int, longest: int) -> dict[int, float]:
-        """Return the distribution of the length that training pads a batch to.
+        """Return the probability of each length that training pads a batch to.
 
         Args:
             count: Captions in a batch.

@@ -35,9 +35,9 @@ CHOICES = (0.125, 0.375, 0.625, 0.875)  # values of a step's shared random numbe
 class Cost:
     """Training cost of a model. FLOPs and activations are per image.
 
-    FLOPs count a multiply-add as two, include forward and backward, and are averaged over the kinds of step that the
-    objective chooses from. Bytes are for the most expensive kind. `copies` are the bytes of autocast's bf16 copies of
-    the weights. They do not depend on the batch size.
+    FLOPs count a multiply-add as two and include the backward pass. They are averaged over the kinds of step that the
+    objective chooses from. Bytes are for the most expensive kind of step. `copies` are the bytes of autocast's bf16
+    copies of the weights. They do not depend on the batch size.
     """
 
     latent: LatentSpec
@@ -61,7 +61,7 @@ class Cost:
         return sum(share * self.flops_at(n) for n, share in lengths.of_batch(captions, self.longest).items())
 
     def flops_at(self, length: int) -> float:
-        """Return the FLOPs per image with captions padded to `length`: a polynomial of degree 2, by interpolation."""
+        """Return the FLOPs per image with captions padded to `length`, interpolated by a polynomial of degree 2."""
         points = self.flops_by_length
         return sum(
             flops * prod((length - other) / (at - other) for other in points if other != at)

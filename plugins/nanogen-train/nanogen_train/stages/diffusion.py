@@ -47,10 +47,9 @@ def learning_parts(pipeline: Pipeline) -> dict[str, nn.Module]:
 class Diffusion:
     """Trains the backbone, `nets["student"]`, with the objective and auxiliary losses.
 
-    A conditioner or objective with trainable parameters is trained too, as `nets["conditioner"]` and
-    `nets["objective"]`. So are a tokenizer with `trainable = True`, as `nets["tokenizer"]`, and the `nets` of
-    auxiliaries, under the names of the auxiliaries. Sampling and saved pipelines use the EMA weights (`nets["ema"]` for
-    the backbone).
+    Also trains a conditioner or objective with trainable parameters (`nets["conditioner"]`, `nets["objective"]`), a
+    tokenizer with `trainable = True` (`nets["tokenizer"]`), and the `nets` of auxiliaries, under the names of the
+    auxiliaries. Sampling and saved pipelines use the EMA weights (`nets["ema"]` for the backbone).
 
     Args:
         config: Options of the stage.

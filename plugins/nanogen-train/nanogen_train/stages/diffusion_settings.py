@@ -20,7 +20,7 @@ def _valid_widths(_: object, __: Attribute[tuple[float, ...]], value: tuple[floa
 class SnapshotConfig:
     """Snapshots of power-function EMAs (EDM2, arXiv 2312.02696). `nanogen ema` computes EMAs of other widths from them.
 
-    With 20 snapshots of each default width, it can compute widths from 0.02 to 0.26.
+    With 20 snapshots of each default width, the command can compute EMAs of the widths from 0.02 to 0.26.
 
     Args:
         sigma_rel: Widths of the saved EMAs: standard deviation of an EMA's profile (its weights of past steps), divided

@@ -45,7 +45,7 @@ class AuxiliaryContract:
         return batch
 
     def loss_of(self, pipeline: Pipeline, *, rows: slice = slice(0, ROWS), step: int | None = None) -> Losses:
-        """Return the auxiliary loss of the examples `rows` of the batch, from the objective's forward pass of them."""
+        """Return the auxiliary loss of the examples `rows` of the batch, after a forward pass of the objective."""
         auxiliary, batch = self.auxiliary(pipeline), self.batch(pipeline).part(*rows.indices(ROWS)[:2])
         with torch.no_grad():
             latents, extras = pipeline.tokenizer.encode(batch.images).float(), auxiliary.prepare(batch)
@@ -112,7 +112,7 @@ class AuxiliaryContract:
         assert first == again
 
     def test_loss_is_the_mean_over_samples(self, pipeline: Pipeline) -> None:
-        """Otherwise gradient accumulation and data parallelism would change the result."""
+        """If the loss were not a mean, gradient accumulation and data parallelism would change the result."""
         if self.couples:
             return
         halves = [self.loss_of(pipeline, rows=rows).total.item() for rows in (slice(0, 2), slice(2, 4))]

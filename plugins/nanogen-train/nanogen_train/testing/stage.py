@@ -17,7 +17,7 @@ RATE = 1e-3
 
 
 class StageContract:
-    """Contract of a stage. The tests call it in the order of the training loop.
+    """Contract of a stage. The tests call the stage's methods in the order of the training loop.
 
     Fixtures:
         pipeline: A pipeline with the stage. Its dataset must be readable.

@@ -28,8 +28,8 @@ class WorkerLost(Exception):
 def read_batches(batches: Iterator[Batch], stop: Callable[[], bool], *, num_workers: int) -> Iterator[Iterator[Batch]]:
     """Yield an iterator over batches. With worker processes, a thread reads one batch ahead.
 
-    The iterator raises Stopped if `stop()` becomes true while it waits, and WorkerLost if a worker died. Kills workers
-    that are still alive after the block.
+    The iterator raises Stopped if `stop()` becomes true while it waits, and WorkerLost if a worker died. The end of the
+    `with` block kills the workers that are still alive.
 
     Args:
         batches: Batches of a DataLoader.

@@ -63,7 +63,7 @@ def loader(
 
 
 def rows(batch: Batch, indices: Sequence[int]) -> Batch:
-    """Return the rows `indices` of a batch. They are row numbers, not values of `batch.indices`."""
+    """Return some rows of a batch. `indices` are row numbers, not values of `batch.indices`."""
     return Batch(*(_select(value, list(indices)) for value in batch))
 
 

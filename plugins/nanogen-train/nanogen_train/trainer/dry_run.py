@@ -27,7 +27,7 @@ PARTS = ("tokenizer", "conditioner", "backbone", "objective")  # parts of a pipe
 
 
 class Count(NamedTuple):
-    """Parameters of a part, and how many of them are trained. A shared parameter counts for the first part only."""
+    """Numbers of all and of trained parameters of a part. A shared parameter counts for the first part only."""
 
     parameters: int
     trained: int
@@ -37,8 +37,8 @@ class Count(NamedTuple):
 class DryRun:
     """Results of a dry run.
 
-    `shapes` are the shapes of this process's share of the batch, and of one latent and condition. `scalars` are the
-    logged values.
+    `shapes` are the shapes of the tensors in this process's share of the batch, and those of one latent and of one
+    condition. `scalars` are the logged values.
     """
 
     setting: Mapping[str, str]

@@ -37,7 +37,7 @@ class Result(Protocol):
 
 
 class Evaluator(Protocol):
-    """The interface that training needs of an `evaluator` component. nanogen-eval provides one."""
+    """The method of an `evaluator` component that training calls. nanogen-eval provides such a component."""
 
     def scores(self, pipeline: Pipeline, folder: Path, step: int) -> Sequence[Result]: ...
 

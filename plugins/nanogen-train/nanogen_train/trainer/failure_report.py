@@ -15,9 +15,10 @@ MAX_LENGTH = 500  # characters of the reason
 
 @contextmanager
 def report_failure(run: Path, step: Callable[[], int], *, ignored: type[Exception]) -> Iterator[None]:
-    """Write an exception raised in the block to the run folder, and raise it. First deletes an earlier report.
+    """If the `with` block raises, write the exception to the run folder and raise it again.
 
-    An exception is raised even if its report cannot be written. An unrelated file of the same name is not changed.
+    First deletes the report of an earlier failure. The exception is raised even if its report cannot be written. An
+    unrelated file of the same name is not changed.
 
     Args:
         run: Folder of the run.

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def log(run: Run) -> None:
-    """Write a log line with the means since the last one."""
+    """Write a log line with the means of the scalars since the last log line."""
     rates = {f"lr.{phase}": run.optimization.rate(phase) for phase in run.stage.phases(run.step - 1)}
     scalars = {**run.metrics.summary(), **rates}
     if run.engine.is_main:
@@ -124,8 +124,8 @@ def save(run: Run) -> None:
 def clean_up(run: Run) -> None:
     """Clean up after a killed run, before training starts.
 
-    Deletes temporary files, EMA snapshots of steps after the current one, and old checkpoints as in `save`. Renames
-    checkpoints of steps after the current one.
+    Deletes temporary files, EMA snapshots of later steps, and the old checkpoints that `save` would delete. Renames the
+    checkpoints of later steps.
     """
     for folder in (run.folder, run.folder / SAMPLES):
         storage.sweep(folder)

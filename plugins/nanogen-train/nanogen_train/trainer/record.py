@@ -81,7 +81,7 @@ def data_of(parts: Assembly) -> dict[str, Any]:
 
 
 def resumed_record(folder: Path, parts: Assembly, step: int, precision: str) -> dict[str, Any]:
-    """Return the record of a resumed run, with the changes of this resume. Logs changes of data and machine.
+    """Return the record of a resumed run. Adds the options that changed, and logs changes of data and machine.
 
     Args:
         folder: Folder of the run.
@@ -160,7 +160,7 @@ def _added_defaults(old: Mapping[str, Any], parts: Assembly) -> dict[str, Any]:
 
 
 def permitted(key: str) -> bool:
-    """Return whether a configuration line may change when resuming."""
+    """Return whether the option `key` (such as "dataset.root") may change when a run resumes."""
     return any(key == name or key.startswith(f"{name}.") for name in PERMITTED)
 
 

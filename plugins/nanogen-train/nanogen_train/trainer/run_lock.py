@@ -10,7 +10,10 @@ from nanogen_files.folder_lock import LOCK, folder_lock, holder_of
 
 
 def run_lock(folder: Path) -> AbstractContextManager[None]:
-    """Hold the lock of a run folder. Raises TrainingError, which names the other process, if it is taken."""
+    """Return a context that holds the lock of a run folder.
+
+    Raises a TrainingError that names the other process if another process holds the lock.
+    """
 
     def busy(holder: str) -> TrainingError:
         return TrainingError(

@@ -34,7 +34,7 @@ class StopRequest:
 def stop_request() -> Iterator[StopRequest]:
     """Handle stop signals while the block runs.
 
-    Python delivers signals only to the main thread; in others this is a no-op.
+    Python delivers signals only to the main thread. In other threads, this function does nothing.
     """
     request = StopRequest()
     if current_thread() is not main_thread():

@@ -16,7 +16,7 @@ LETTERS = " abcdefghijklmnopqrstuvwxyz"
 
 
 class TinyLabels:
-    """One one-hot token per label. The last index is the null class."""
+    """Conditioner that encodes a label as a single one-hot token. The last index is the null class."""
 
     def __init__(self, *, classes: Sequence[str]):
         self.spec = ConditionSpec(width=len(classes) + 1, length=1)
@@ -28,7 +28,7 @@ class TinyLabels:
         return Condition(F.one_hot(batch.labels, self.spec.width)[:, None].float())
 
     def null(self, count: int) -> Condition:
-        """Return the null class `count` times."""
+        """Return `count` rows of the null class."""
         null = torch.full((count,), self.spec.width - 1)
         return Condition(F.one_hot(null, self.spec.width)[:, None].float())
 
@@ -41,7 +41,10 @@ class TinyTextsConfig:
 
 
 class TinyTexts:
-    """One one-hot token per letter. The null condition is the empty text, whose mask is all false."""
+    """Conditioner that encodes each letter of a text as a one-hot token.
+
+    The null condition is the empty text, whose mask is all false.
+    """
 
     def __init__(self, config: TinyTextsConfig):
         self.spec = ConditionSpec(width=len(LETTERS), length=config.length, padded=True)
@@ -53,7 +56,7 @@ class TinyTexts:
         return self._texts(batch.captions)
 
     def null(self, count: int) -> Condition:
-        """Return the empty text `count` times."""
+        """Return `count` rows of the encoded empty text."""
         return self._texts([""] * count)
 
     def _texts(self, texts: Sequence[str]) -> Condition:

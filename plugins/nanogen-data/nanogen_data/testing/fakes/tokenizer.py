@@ -14,14 +14,17 @@ from nanogen_core.specs import LatentSpec
 
 @frozen(kw_only=True)
 class TinyTokenizerConfig:
-    """Options of TinyTokenizer: `factor` pixels per side of a latent cell; `scale` multiplies the pixel values."""
+    """Options of TinyTokenizer.
+
+    `factor` is the number of pixels per side of a latent cell. `scale` multiplies the pixel values.
+    """
 
     factor: int = 4
     scale: float = 2.0
 
 
 class TinyTokenizer:
-    """Lossless: images [B, 3, H, W] <-> latents [B, 3 * factor^2, H / factor, W / factor]."""
+    """Lossless tokenizer: images [B, 3, H, W] <-> latents [B, 3 * factor^2, H / factor, W / factor]."""
 
     def __init__(self, config: TinyTokenizerConfig):
         self.config = config
