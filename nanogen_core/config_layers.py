@@ -72,7 +72,7 @@ def named(raw: Mapping[str, Any]) -> Layer:
 
 
 def for_task(raw: Mapping[str, Any], task: str, problems: list[str]) -> Layer:
-    """Normalise a configuration and merge its `per_task` section for this task into it."""
+    """Normalise a configuration and merge `per_task[task]` into it."""
     return merge(split(raw, task, problems))
 
 

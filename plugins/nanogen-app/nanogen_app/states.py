@@ -93,8 +93,8 @@ class _RecordingSampler:
 def decoded(pipeline: Pipeline, states: Sequence[RecordedState]) -> Tensor:
     """Decode states to images [n, 3, H, W] in [-1, 1].
 
-    x_t = a clean + s noise is divided by sqrt(a^2 + s^2) if this root is above 1. Flow matching keeps x_t unchanged.
-    The large noise of EDM gets the scale of data, which decoders expect.
+    A state is a * clean + s * noise. It is divided by max(1, sqrt(a^2 + s^2)). Flow-matching states stay unchanged.
+    EDM states get the scale of data, which decoders expect.
     """
     latents = [state.latent / _scale(pipeline.objective, state) for state in states]
     rngs = [KeyedRNG(state.seed, [state.slot]) for state in states]

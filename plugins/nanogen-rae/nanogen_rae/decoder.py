@@ -52,7 +52,7 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """ViT decoder from tokens to pixels. As published, it starts from torch's default weights and a zero class token.
+    """ViT decoder from tokens to pixels. It starts from torch's default weights and a zero class token, as in the paper's code.
 
     Args:
         channels: Width of the tokens.

@@ -86,7 +86,7 @@ def complete(table: Table, *names: str) -> tuple[tuple[str, ...], list[Floats]]:
 
 
 def interval(method: str, over: Grouping, bounds: Bounds, sign: int) -> Interval:
-    """Make an `Interval` from the bounds of a statistic. `sign` times the statistic is the agreement."""
+    """Make an `Interval` from the bounds of a statistic. `sign` (+1 or -1) converts the statistic to an agreement."""
     ends = (bounds.low, bounds.high) if sign > 0 else (bounds.high, bounds.low)
     low, high = (None if end is None else sign * end for end in ends)
     return Interval(
