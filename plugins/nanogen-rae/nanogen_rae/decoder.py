@@ -52,7 +52,8 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """ViT decoder from tokens to pixels. It starts from torch's default weights and a zero class token, as in the paper's code.
+    """ViT decoder from tokens to pixels. As in the published code, it starts from torch's default weights and a zero
+    class token.
 
     Args:
         channels: Width of the tokens.
