@@ -70,7 +70,7 @@ def test_a_contradiction_names_who_said_it(recipe, settings, source, rows, file_
 
 def test_another_teacher_is_refused_by_the_width_of_its_token(rows, file_for):
     settings = {"auxiliary": {"reg": {"teacher": "dinov2-vit-l"}}}
-    with pytest.raises(ConfigError, match="has width 768, but the token of the chosen auxiliary loss has 1024"):
+    with pytest.raises(ConfigError, match="has width 768, but the chosen auxiliary loss gives it 1024"):
         import_checkpoint(file_for(rows[REG]), recipe="dinov2-b-reg", settings=settings)
 
 
