@@ -15,7 +15,10 @@ from release.projects import ROOT, Project, projects
 SHARED = ROOT / "tests"
 FOLDERS = {"importing": "nanogen-import"}  # tests of a distribution with networks of others, which require it
 #: Folders and files of tests/ about the documents, the tools, or many distributions.
-REPOSITORY = ("architecture", "docs", "evaluation_cases", "fidelity", "fuzz", "parity", "release", "test_wheels.py")
+REPOSITORY = (
+    *("architecture", "docs", "evaluation_cases", "fidelity", "fuzz", "parity", "release"),
+    *("test_evaluation_cases.py", "test_readme.py", "test_wheels.py"),
+)
 TOOLS = {"benchmarks", "docs", "examples", "release"}  # tests that import these are tests of the repository
 DOCUMENTS = ("docs", "examples")  # what tests in tests/ compare programs with
 #: Folders with recorded outputs that a distribution's tests read, beside those of their own folder.
