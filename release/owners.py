@@ -23,6 +23,7 @@ TOOLS = {"benchmarks", "docs", "examples", "release"}  # tests that import these
 DOCUMENTS = ("docs", "examples")  # what tests in tests/ compare programs with
 #: Folders with recorded outputs that a distribution's tests read, beside those of their own folder.
 FIXTURES = {
+    "nanogen-core": ("plugins/nanogen-dit/tests/fixtures",),
     "nanogen-dit": ("tests/fidelity/fixtures",),
     "nanogen-import": ("tests/fidelity/fixtures", "plugins/nanogen-dit/tests"),
     "nanogen-textscore": ("tests/data",),
