@@ -3,12 +3,12 @@
 import hashlib
 import os
 import time
-from pathlib import Path
 
 import pytest
 
 from nanogen_core.errors import DataError
 from nanogen_files import hashing
+from tests.unlistable import refuse_to_list
 
 
 def filled(folder, **files):
@@ -77,15 +77,8 @@ def test_links_that_lead_nowhere_and_pipes_do_not_count(tmp_path):
 
 
 def test_a_folder_that_may_not_be_listed_has_no_hash(tmp_path, monkeypatch):
-    scandir = os.scandir
-
-    def denied(path):
-        if Path(path).name == "secret":
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
     folder = filled(tmp_path, a="1", deep__secret__b="2")
-    monkeypatch.setattr(os, "scandir", denied)
+    refuse_to_list("secret", monkeypatch)
     with pytest.raises(DataError, match=r"deep/secret cannot be read: permission denied"):
         hashing.content_hash(folder)
 

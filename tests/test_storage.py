@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from nanogen_core.errors import DataError
 from nanogen_eval.sources.archive import Archive
 from nanogen_files import hashing, storage, weights
+from tests.unlistable import refuse_to_list
 
 TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([True, False]), "half": torch.ones(3).bfloat16()}
 
@@ -151,16 +152,9 @@ def test_a_folder_with_a_file_of_the_users_stays_whole(tmp_path, name):
 
 
 def test_a_folder_whose_content_cannot_be_listed_stays(tmp_path, monkeypatch):
-    scandir = os.scandir
-
-    def denied(path):
-        if Path(path).name == "secret":
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
     written(tmp_path / "folder")
     filled(tmp_path / "folder", ["secret/mine"])
-    monkeypatch.setattr(os, "scandir", denied)
+    refuse_to_list("secret", monkeypatch)
     assert not storage.remove_folder(tmp_path / "folder")
     assert (tmp_path / "folder" / "secret" / "mine").is_file()
 

@@ -36,7 +36,7 @@ BUFFER = 1 << 20  # bytes that a remote file is read ahead while it is indexed
 CHUNK = 1 << 16
 CONNECTIONS = 8  # remote files that are indexed at the same time
 CHECK_EVERY = 60.0  # seconds between two checks whether an object in storage has changed
-RETRIED = (408, 425, 429)  # HTTP statuses that may pass, besides 5xx
+RETRIED = (408, 425, 429)  # HTTP statuses of transient failures, besides 5xx
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 #: fsspec's protocols and the package that pip installs for each. Others are named by fsspec's own error.
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
@@ -142,8 +142,8 @@ def remote_file(url: str, patience: float = PATIENCE) -> RemoteFile:
     """Look up the size and version of a remote file.
 
     Raises:
-        DataError: The file cannot be read, or its server does not support byte ranges. Failures that may pass, such as
-            a lost connection, are retried for `patience` seconds.
+        DataError: The file cannot be read, or its server does not support byte ranges. Transient failures, such as a
+            lost connection, are retried for `patience` seconds.
     """
     size, version = _patiently(lambda end: _store(url).look_up(url, end), url, patience)
     if not version:
@@ -180,7 +180,7 @@ def shown_url(url: str) -> str:
 
 
 class _TransientError(Exception):
-    """A failure that may pass: no answer, a server error, a body that ends early."""
+    """A transient failure: no answer, a server error, a body that ends early."""
 
 
 def _patiently(attempt: Callable[[float], T], url: str, patience: float) -> T:
@@ -236,7 +236,7 @@ class _Ranges(io.RawIOBase):
 
 
 class _Store(Protocol):
-    """A way to read remote files. Raises _TransientError for failures that may pass, and DataError for others."""
+    """A way to read remote files. Raises _TransientError for transient failures, and DataError for others."""
 
     def look_up(self, url: str, deadline: float) -> tuple[int, str]:
         """Return the size and version of a file."""

@@ -38,8 +38,8 @@ class SpectralConv1d(nn.Conv1d):
     """Circular 1-D convolution with spectral normalisation: the weight is `weight_orig / (u . W v)`, where the
     matrix W [out, channels * kernel] is `weight_orig`, and u and v approximate its first singular vectors.
 
-    A forward pass in training mode does one power iteration. The class equals `torch.nn.utils.spectral_norm`, which
-    is deprecated. The successor in torch updates u and v in another order.
+    A forward pass in training mode does one power iteration. The results equal those of
+    `torch.nn.utils.spectral_norm`, which is deprecated. The successor in torch updates u and v in another order.
 
     Args:
         channels: Input channels.

@@ -92,7 +92,7 @@ def _line(
 
 
 def _reason(key: str, values: tuple[Mapping[str, Any], Mapping[str, Any]], other_task: bool) -> str | None:
-    """Return why an option may differ; None if it may not. Options of a dataset that both tasks read may not."""
+    """Return why an option may differ, or None if it must be equal. A dataset of both tasks must have equal options."""
     for reason, prefixes in ALLOWED.items():
         if key.startswith(prefixes):
             return reason
