@@ -174,7 +174,7 @@ def _results(folder: Path) -> str:
     done = [row for row in rows if row["network"] == "trained"]
     columns = [name for name in rows[0] if name not in NOT_SHOWN and any(row[name] for row in done)]
     table = [columns, ["---"] * len(columns), *([row[name] for name in columns] for row in done)]
-    missing = len({(row["task"], row["method"]) for row in rows}) - len(done)
+    missing = len(_cells(rows)) - len(_cells(done))
     lines = ["## Results\n", *(f"| {' | '.join(cells)} |" for cells in table), ""]
     lines += [f"{missing} cells of the matrix are not in this table.\n"] if missing else []
     lines += ["The first row of each sheet is real drawings, the other rows are samples.\n"]
@@ -182,6 +182,10 @@ def _results(folder: Path) -> str:
         task, name = path.stem.split("-", 1)
         lines += [f"### {name}, {task}\n", f"![Samples of {name}, {task}](gallery/{path.name})\n"]
     return "\n".join(lines)
+
+
+def _cells(rows: list[dict[str, str]]) -> set[tuple[str, str]]:
+    return {(row["task"], row["method"]) for row in rows}
 
 
 # -- command line ----------------------------------------------------------------------------------------------------
