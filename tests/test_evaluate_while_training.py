@@ -102,7 +102,7 @@ def test_the_best_pipeline_is_kept_and_marked_as_selected(evaluated, tmp_path, m
     monkeypatch.setattr("nanogen_eval.while_training.Samples.scores", scores)
     run(evaluated, tmp_path)
     selection = storage.read_json(tmp_path / "best" / "selection.json")
-    assert selection == {"score": "accuracy", "value": sign * 0.9, "step": 4, "candidates": 2}
+    assert selection == {"score": "accuracy", "value": sign * 0.9, "step": 4, "candidates": 3}
     best, last = (Pipeline.load(tmp_path / name).backbone.state_dict() for name in ("best", "."))
     assert not all(torch.equal(best[name], last[name]) for name in last)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
@@ -88,6 +88,8 @@ class Evaluations:
     def _keep_best(self, results: Sequence[Result], weights: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Save the EMA pipeline in `best` if its score is better than that of every earlier evaluation.
 
+        `selection.json` in `best` counts all evaluations up to this step, the candidates.
+
         Args:
             results: The scores of this evaluation.
             weights: The EMA weights: part -> state dict.
@@ -101,12 +103,13 @@ class Evaluations:
         key, better = f"{PREFIX}{name}", operator.gt if found.higher_is_better else operator.lt
         entries = [entry for entry in metrics_log.read(self.run.folder) if key in entry]
         earlier = [entry[key] for entry in entries if entry["step"] < self.run.step]
-        if not all(better(found.value, value) for value in earlier):
-            return
         folder = self.run.folder / BEST
-        self.run.pipeline.save(folder, weights=weights)
-        fact = {"score": name, "value": found.value, "step": self.run.step, "candidates": len(earlier) + 1}
-        storage.write_json(folder / SELECTION, fact)
+        if all(better(found.value, value) for value in earlier):
+            self.run.pipeline.save(folder, weights=weights)
+            fact: dict[str, Any] = {"score": name, "value": found.value, "step": self.run.step}
+        else:
+            fact = dict(storage.read_json(folder / SELECTION))
+        storage.write_json(folder / SELECTION, {**fact, "candidates": len(earlier) + 1})
 
 
 def _scores(entry: Mapping[str, object]) -> list[str]:
