@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from attrs import field, frozen, validators
@@ -42,3 +43,20 @@ class AlphaFlowConfig(MeanFlowConfig):
     alpha_gamma: float = field(default=25.0, validator=positive)
     alpha_clamp: float = field(default=0.005, validator=between(0, 0.5, below=True))
     clamp: float | None = field(default=4.0, validator=_limit)
+
+    def alpha(self, step: int) -> float:
+        """Return alpha at a training step: `1 - sigmoid(gamma ((step - start) / (end - start) - 1/2))`.
+
+        Values within `alpha_clamp` of 0 or 1 become 0 or 1. alpha is 1 before `alpha_start` and 0 after `alpha_end`. If
+        both are the same step, alpha is 0 from this step on.
+        """
+        start, end = self.alpha_start, self.alpha_end
+        if step < start:
+            return 1.0
+        if step > end or start == end:
+            return 0.0
+        progress = (step - start) / (end - start) - 0.5
+        alpha = 1 / (1 + math.exp(self.alpha_gamma * progress))
+        if alpha < self.alpha_clamp:
+            return 0.0
+        return 1.0 if alpha > 1 - self.alpha_clamp else alpha

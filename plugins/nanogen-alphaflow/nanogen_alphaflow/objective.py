@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -61,7 +60,7 @@ class AlphaFlow(MeanFlow):
             target of a head is the unguided velocity. Two parts are not in the total: "error", the mean squared error,
             and "alpha".
         """
-        alpha, has_interval = self.alpha(rng.step), self.has_interval(rng)
+        alpha, has_interval = self.config.alpha(rng.step), self.has_interval(rng)
         times, noise = self.times(rng, has_interval.rows), self.flow.noise(rng)
         inputs = self.make_inputs(nets["student"], clean, noise, times, condition, null)
         prediction, target = self.prediction_and_target(inputs, alpha, has_interval)
@@ -76,23 +75,6 @@ class AlphaFlow(MeanFlow):
         forward_pass = ForwardPass(inputs.state, times, prediction, denoised, noise, condition)
         total = torch.stack([*losses.values()]).sum()
         return Losses(total, {name: value.detach() for name, value in parts.items()}, forward_pass)
-
-    def alpha(self, step: int) -> float:
-        """Return alpha at a training step: `1 - sigmoid(gamma ((step - start) / (end - start) - 1/2))`.
-
-        Values within `alpha_clamp` of 0 or 1 become 0 or 1. alpha is 1 before `alpha_start` and 0 after `alpha_end`. If
-        both are the same step, alpha is 0 from this step on.
-        """
-        start, end = self.config.alpha_start, self.config.alpha_end
-        if step < start:
-            return 1.0
-        if step > end or start == end:
-            return 0.0
-        progress = (step - start) / (end - start) - 0.5
-        alpha = 1 / (1 + math.exp(self.config.alpha_gamma * progress))
-        if alpha < self.config.alpha_clamp:
-            return 0.0
-        return 1.0 if alpha > 1 - self.config.alpha_clamp else alpha
 
     def target(self, inputs: MeanFlowInputs) -> Tensor:
         """Return v_g: the guided velocity of MeanFlow for t_min < t < t_max, the unguided velocity at other times."""

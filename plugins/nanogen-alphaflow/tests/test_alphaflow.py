@@ -157,13 +157,13 @@ def test_a_small_alpha_approaches_the_meanflow_target() -> None:
 
 def test_the_schedule_is_that_of_the_public_code() -> None:
     """Its sigmoid, with the values of its configuration for 400,000 steps: 1 + (0 - 1) / (1 + exp(-25 progress))."""
-    objective = AlphaFlow(AlphaFlowConfig(), latent=LATENT)
+    config = AlphaFlowConfig()
     for step in (0, 100_000, 115_000, 150_000, 200_000, 284_000, 285_000, 400_000, 500_000):
         value = 1 - 1 / (1 + math.exp(-25 * (step - 200_000) / 400_000))
         expected = 0.0 if value < 0.005 or step > 400_000 else 1.0 if value > 0.995 else value
-        assert objective.alpha(step) == pytest.approx(expected, abs=1e-12)
-    assert objective.alpha(200_000) == 0.5
-    late = AlphaFlow(AlphaFlowConfig(alpha_start=600_000, alpha_end=1_000_000), latent=LATENT)
+        assert config.alpha(step) == pytest.approx(expected, abs=1e-12)
+    assert config.alpha(200_000) == 0.5
+    late = AlphaFlowConfig(alpha_start=600_000, alpha_end=1_000_000)
     assert (late.alpha(599_999), late.alpha(800_000), late.alpha(1_000_001)) == (1.0, 0.5, 0.0)
 
 
@@ -213,3 +213,16 @@ def test_combinations_that_cannot_work_are_refused(small: dict[str, Any]) -> Non
         resolve({**small, "train": {**small["train"], "compile": "blocks"}})
     with pytest.raises(ValueError, match="alpha_end: must be at least alpha_start"):
         AlphaFlowConfig(alpha_start=10, alpha_end=5)
+
+
+def test_a_run_that_would_end_before_alpha_falls_is_refused() -> None:
+    """alpha is 1 until step 115,328 of 400,000: 1 - sigmoid(25 (0.28832 - 1/2)) = 0.995."""
+    config: dict[str, Any] = {"task": "imagenet", "method": "alphaflow"}
+    with pytest.raises(Incompatible, match=r"Set objective\.alpha_end to 100000 or less\."):
+        resolve({**config, "train": {"steps": 100_000}})
+    resolve({**config, "train": {"steps": 200_000}})
+
+
+def test_the_method_trains_as_long_as_alpha_falls() -> None:
+    built = resolve({"task": "imagenet", "method": "alphaflow"})
+    assert built.sections["train"].steps == AlphaFlowConfig().alpha_end
