@@ -14,6 +14,7 @@ from nanogen_flow.objective import Flow
 from nanogen_imagenet.label import Label
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.trainer.loop import Run
+from nanogen_train.trainer.untrained import refuse_untrained
 
 
 class LearnedLabel(nn.Module):
@@ -106,6 +107,19 @@ def test_a_parameter_that_nothing_trains_is_refused(short, tmp_path, monkeypatch
     monkeypatch.setattr(OpenMojiVAE, "__init__", with_parameter)
     with pytest.raises(TrainingError, match="No optimizer trains the tokenizer's parameter 'gain'. Call"):
         trained(short, tmp_path)
+
+
+@pytest.mark.parametrize("base", [object, nn.Module])
+@pytest.mark.parametrize(("holder", "name"), [(list, "heads[0].bias"), (dict, "heads['a'].bias")])
+def test_parameters_in_lists_and_mappings_are_refused(base, holder, name):
+    """torch does not find modules in them, so no optimizer would get their parameters."""
+    part, head = type("Part", (base,), {})(), nn.Linear(2, 2)
+    part.heads = [head] if holder is list else {"a": head}
+    with pytest.raises(TrainingError) as caught:
+        refuse_untrained({"auxiliary": part}, trained=[])
+    assert f"No optimizer trains the auxiliary's parameter {name!r} and 1 more. Hold modules in" in str(caught.value)
+    refuse_untrained({"auxiliary": part}, trained=head.parameters())
+    refuse_untrained({"auxiliary": part}, trained=head.requires_grad_(False).parameters())
 
 
 def test_captions_encoded_before_training_are_refused_where_the_conditioner_learns(short, learned, monkeypatch):
