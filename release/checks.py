@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 from release.projects import ROOT, Project
 
-CODE = {".py", ".pyi", ".typed", ".yaml", ".css", ".js", ".md", ".html", ".toml"}  # needs no licence of its own
+CODE = {".py", ".pyi", ".typed", ".yaml", ".ini", ".css", ".js", ".md", ".html", ".toml"}  # needs no licence of its own
 LARGEST = 20 << 20  # bytes; the index accepts 100 MB
 ABOUT = re.compile(r"^## Licences?$", re.MULTILINE)
 
@@ -42,9 +42,7 @@ def notes(version: str, changelog: Path = ROOT / "CHANGELOG.md") -> str:
             if not body.strip():
                 raise ValueError(f"The section {version} of {changelog.name} is empty: write it.")
             return body.strip() + "\n"
-    raise ValueError(
-        f"{changelog.name} has no section {version}: rename the section `Unreleased` to `{version} (DATE)`."
-    )
+    raise ValueError(f"{changelog.name} has no section {version}: add the section `{version} (DATE)`.")
 
 
 def metadata(files: Iterable[Path]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,8 @@ from uv import find_uv_bin
 
 FILE = Path(__file__).with_name("environments.yaml")
 PROGRAM = Path(__file__).with_name("smoke.py")
-VERSIONS = ("torch", "diffusers", "transformers", "timm", "numpy")
+VERSIONS = ("torch", "diffusers", "transformers", "numpy")
+EXTRAS = "nanogen-openmoji[demo]"  # what `smoke.py` trains with
 
 
 @frozen(kw_only=True)
@@ -53,7 +55,8 @@ def attempt(name: str, environment: Environment, wheels: Path, place: Path) -> O
         place: Folder for the environment; an existing one is replaced.
     """
     uv = find_uv_bin()
-    found = subprocess.run([uv, "python", "find", environment.python], capture_output=True, text=True)
+    words = [uv, "python", "find", environment.python]
+    found = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **_every_pyenv_version()})
     if found.returncode:
         reason = found.stderr.strip().partition("\n")[0]
         return Outcome(name, "left out", f"there is no Python {environment.python}: {reason}")
@@ -64,7 +67,7 @@ def attempt(name: str, environment: Environment, wheels: Path, place: Path) -> O
     pinned.write_text("\n".join(environment.pinned), encoding="utf-8")
     inside = place / "bin" / "python"
     install = [uv, "pip", "install", "--quiet", "--python", str(inside), "--resolution", environment.resolution]
-    install += ["--constraint", str(pinned), *map(str, sorted(wheels.glob("*.whl"))), "pytest"]
+    install += ["--constraint", str(pinned), *map(str, sorted(wheels.glob("*.whl"))), EXTRAS, "pytest"]
     steps = (
         ("the environment cannot be made", [uv, "venv", "--quiet", "--python", python, str(place)]),
         ("the wheels cannot be installed", install),
@@ -76,3 +79,11 @@ def attempt(name: str, environment: Environment, wheels: Path, place: Path) -> O
         if done.returncode:
             return Outcome(name, "failed", f"{sentence}: {(done.stdout + done.stderr).strip()[-3000:]}")
     return Outcome(name, "passed", done.stdout.strip().splitlines()[-1])
+
+
+def _every_pyenv_version() -> dict[str, str]:
+    """Return the variable that makes pyenv's commands find each installed Python. Empty without pyenv."""
+    if shutil.which("pyenv") is None:
+        return {}
+    listed = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True)
+    return {"PYENV_VERSION": ":".join(listed.stdout.split())}
