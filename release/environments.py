@@ -61,6 +61,7 @@ def attempt(name: str, environment: Environment, wheels: Path, place: Path) -> O
         reason = found.stderr.strip().partition("\n")[0]
         return Outcome(name, "left out", f"there is no Python {environment.python}: {reason}")
     python = found.stdout.strip()
+    place = place.resolve()  # the commands run in its folder
     shutil.rmtree(place, ignore_errors=True)
     pinned = place.with_suffix(".txt")
     pinned.parent.mkdir(parents=True, exist_ok=True)

@@ -90,3 +90,8 @@ def _without_features(parts: Mapping[str, Chosen], chosen: Mapping[str, Any]) ->
         return []
     name = backbone.component.name
     return [f"auxiliary.distill.match: the backbone {name!r} does not provide 'features'. Set match to velocity."]
+
+
+@hookimpl
+def nanogen_recipes() -> dict[str, str]:
+    return {"repa-openmoji": "nanogen_align:recipes/repa-openmoji.yaml"}

@@ -6,7 +6,7 @@ from nanogen_core.hookspecs import hookimpl
 from nanogen_core.specs import Component, Method
 
 NANOGEN_API = 1
-RECIPES = ("jit-b-16", "jit-b-32-512")
+RECIPES = ("jit-b-16", "jit-b-32-512", "jit-openmoji")
 
 
 @hookimpl

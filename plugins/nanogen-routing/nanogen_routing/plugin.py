@@ -83,3 +83,8 @@ def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> lis
     if method not in SEPARATE_PASSES or all(backbone.options.get(name) == 0 for name in random):
         return []
     return [DERIVATIVE.format(method, backbone.component.name)]
+
+
+@hookimpl
+def nanogen_recipes() -> dict[str, str]:
+    return {name: f"nanogen_routing:recipes/{name}.yaml" for name in ("sprint-openmoji", "tread-openmoji")}

@@ -47,3 +47,9 @@ def nanogen_methods() -> list[Method]:
             defaults={"objective": "contrastive-flow", "backbone": "lightning-dit", "tokenizer": "vae"},
         )
     ]
+
+
+@hookimpl
+def nanogen_recipes() -> dict[str, str]:
+    names = ("contrastive-openmoji", "dispersive-openmoji", "sra-openmoji")
+    return {name: f"nanogen_selfsupervised:recipes/{name}.yaml" for name in names}
