@@ -123,6 +123,12 @@ def test_the_size_of_a_file_without_rotary_tables_comes_from_it(rows):
     assert "input_size" not in hints(parse(changed(values, "misc.latent_size", [])), {})
 
 
+def test_the_decoder_of_an_rae_is_required(rows):
+    values = changed(configuration(rows[SIGLIP2]), "stage_1.params.decoder_config_path", None)
+    with pytest.raises(ConfigError, match=r"stage_1\.params\.decoder_config_path is missing"):
+        parse(values)
+
+
 def changed(values, path, value):
     """The configuration with another value at a dotted path; None takes the key away."""
     *outer, last = path.split(".")
