@@ -42,7 +42,9 @@ def affine_of(config: Mapping[str, Any], numbers: Numbers | None) -> Affine:
     """
     mean, std = config.get("latents_mean"), config.get("latents_std")
     if (mean is None) != (std is None):
-        raise DataError("The VAE's config.json has only one of latents_mean and latents_std. It needs both or neither.")
+        raise DataError(
+            "The VAE's config.json has only one of latents_mean and latents_std. Add the other one, or remove both."
+        )
     if mean is not None and std is not None:
         return Affine(per_channel(mean), 1 / per_channel(std))
     shift, scale = numbers or (config.get("shift_factor") or 0.0, config.get("scaling_factor"))
