@@ -244,7 +244,7 @@ class Pipeline:
         """Write `config.yaml`, `pipeline.json` and one safetensors file per trained part. Returns the folder.
 
         Args:
-            folder: Folder to write to. Created if it does not exist.
+            folder: Folder to write to. It is created if missing. The files of a pipeline in it are overwritten.
             weights: Part name -> state dict to write instead of the part's own, such as EMA weights.
         """
         folder = Path(folder)

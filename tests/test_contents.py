@@ -2,10 +2,11 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-from attrs import evolve
+from attrs import evolve, field, frozen
 from PIL import Image
 
 from nanogen_core import build_pipeline, registry, resolve
@@ -198,6 +199,26 @@ def test_a_model_is_the_same_where_its_data_are_absent(small, tmp_path, monkeypa
     assert len(found) == 1
     other = {**dataset, "caption": "json:text"}
     assert json.dumps(contents.model_configuration(resolve({**small, "task": "t2i", "dataset": other}))) not in found
+
+
+@frozen(kw_only=True)
+class Place:
+    where: str = field(metadata={"path": True})
+    weight: float = 1.0
+
+
+@frozen(kw_only=True)
+class Elsewhere:
+    folder: Path = Path("folder")
+    tars: tuple[str, ...] = field(default=("a.tar", "b.tar"), metadata={"path": True})
+    places: tuple[Place, ...] = (Place(where="c"),)
+    caption: str = "text"
+
+
+def test_a_dataset_declares_which_options_are_paths():
+    """By the type, or by metadata of the field: none of these names is known to the library."""
+    assert {*contents._declared_paths(Elsewhere())} == {"folder", "tars.0", "tars.1", "places.0.where"}
+    assert {*contents._declared_paths(None)} == set()
 
 
 class Settled:

@@ -143,7 +143,7 @@ def test_where_no_checkpoint_is_whole_nothing_is_taken(tmp_path: Path) -> None:
     for step, damage in ((3, truncated), (6, unsealed)):
         checkpoint.save(tmp_path, step, STATES, {})
         damage(checkpoint.path_of(tmp_path, step))
-    with pytest.raises(TrainingError, match=r"all checkpoints are corrupt.*manifest.json.*nets.safetensors.*Restore"):
+    with pytest.raises(TrainingError, match=r"all checkpoints are corrupt.*manifest.json.*nets.safetensors.*Copy"):
         checkpoint.newest(tmp_path)
 
 

@@ -94,6 +94,14 @@ def test_a_stopped_and_resumed_run_ends_as_one_that_never_stopped(small, tmp_pat
     assert figures(tmp_path / "whole") == figures(tmp_path / "parts")
 
 
+def test_a_stop_in_the_last_step_finishes_the_run_and_is_reported(small, tmp_path):
+    training = run(small, tmp_path)
+    stop_after(training, 6)
+    training.train()
+    assert training.stop_requested
+    assert checkpoint.steps_in(tmp_path) == [3, 6]
+
+
 def test_steps_after_the_last_checkpoint_are_made_and_logged_again(small, tmp_path):
     small["train"]["log_every"] = 1
     run(small, tmp_path / "whole").train()

@@ -104,7 +104,13 @@ def test_a_handful_of_groups_gets_no_interval(labels):
     found = bca(RESAMPLED["pearson"](x, y).counted, grouping("family", labels), draws=100, seed=0)
     assert found.low is None
     assert found.high is None
-    assert f"{len(set(labels))} families" in found.reason
+    assert f"{len(set(labels))} families are too few" in found.reason
+
+
+def test_a_single_group_is_too_few():
+    x, y = columns(6)
+    found = bca(RESAMPLED["pearson"](x, y).counted, grouping("tokenizer", ["a"] * 6), draws=100, seed=0)
+    assert found.reason == "1 tokenizer is too few for a bootstrap"
 
 
 def test_a_perfect_order_gets_no_interval_of_no_width():

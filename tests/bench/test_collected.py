@@ -138,6 +138,12 @@ def test_a_name_may_be_given_and_brings_runs_together(runs):
     assert list(table([f"both={runs[0]}", f"both={runs[1]}"])) == ["both"]
 
 
+def test_an_equals_sign_in_an_existing_path_names_nothing(tmp_path):
+    place = lay(tmp_path / "lr=1e-4" / "vae", ACCURACY)
+    assert list(table([place])) == ["vae"]
+    assert list(table([f"named={place}"])) == ["named"]
+
+
 def test_two_runs_that_would_count_as_one_are_refused(tmp_path):
     places = [lay(tmp_path / name / "vae", ACCURACY) for name in ("a", "b")]
     with pytest.raises(DataError, match="NAME=FOLDER"):

@@ -1,14 +1,17 @@
 """Two equal runs of a plan in two folders: equal weights, equal fingerprints, equal `scores.json`."""
 
+import signal
+
 import pytest
 
 from nanogen_bench.mini import plan
 from nanogen_bench.mini.job import jobs
-from nanogen_bench.mini.work import work
+from nanogen_bench.mini.work import attempt, work
 from nanogen_core.config import resolve
 from nanogen_data import contents
 from nanogen_eval.record import read_scores
 from nanogen_eval.score import fingerprint
+from nanogen_train.trainer.loop import Interrupted, Run
 
 RAE = {"name": "rae", "encoder": "openmoji-classifier", "decoder": {"size": "tiny"}}
 OWN = {  # what the prepared run left: a decoder and the statistics of its latents
@@ -79,3 +82,16 @@ def test_the_hash_of_a_configuration_has_the_file_of_the_decoder_in_it_and_not_i
     data[-1] ^= 1  # one bit of the last weight
     file.write_bytes(data)
     assert fingerprint(contents.configuration(resolve(twice[1].config))) != fingerprint(first)
+
+
+def test_a_stop_in_the_last_step_leaves_the_evaluation_to_the_next_attempt(tmp_path, monkeypatch):
+    """Without it, SLURM kills the evaluation at the time limit, and the job is not requeued."""
+    (job, *_) = jobs(plan.checked(PLAN), tmp_path, ["rae"])
+    with monkeypatch.context() as patch:
+        before = Run._one_step
+        patch.setattr(Run, "_one_step", lambda run, batch: (before(run, batch), signal.raise_signal(signal.SIGTERM)))
+        assert attempt(job) == Interrupted.exit_code
+    assert job.result is None
+    assert job.error is None
+    assert attempt(job) == 0
+    assert job.result is not None

@@ -11,7 +11,7 @@ from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError
 from nanogen_core.specs import LatentSpec
 from nanogen_dit.published.architecture import Architecture
-from nanogen_dit.published.configuration import parse, translate
+from nanogen_dit.published.configuration import hints, parse, translate
 from nanogen_import import import_checkpoint, import_file
 
 FAMILIES = [SD_VAE, SD_VAE_TEXT, SIGLIP2, REG, PIXELS, PIXELS_TEXT, MEANFLOW]
@@ -114,6 +114,19 @@ def test_meanflow_and_rae_details(rows, file_for):
     assert tokenizer.statistics.endswith("dinov2-vit-b/stats.pt")
     assert reg.config.groups["auxiliary"]["reg"].config.teacher == "dinov2-vit-b"
     assert reg.config.slots["objective"].config.cls_token_weight == 0.03
+
+
+def test_the_size_of_a_file_without_rotary_tables_comes_from_it(rows):
+    values = configuration(rows[SD_VAE])
+    assert hints(parse(values), {})["input_size"] == 32
+    assert hints(parse(changed(values, "stage_2.params.input_size", None)), {})["input_size"] == 32
+    assert "input_size" not in hints(parse(changed(values, "misc.latent_size", [])), {})
+
+
+def test_the_decoder_of_an_rae_is_required(rows):
+    values = changed(configuration(rows[SIGLIP2]), "stage_1.params.decoder_config_path", None)
+    with pytest.raises(ConfigError, match=r"stage_1\.params\.decoder_config_path is missing"):
+        parse(values)
 
 
 def changed(values, path, value):

@@ -25,7 +25,7 @@ def app(runs: tuple[Path, ...], host: str, port: int | None, share: bool, device
     loads nothing from other servers.
     """
     if len(runs) > 2:
-        raise click.UsageError(f"The page compares at most two runs, got {len(runs)}.")
+        raise click.UsageError(f"The page compares at most two runs, got {len(runs)}. Give one or two.")
     from nanogen_app.generation import LoadedRun
     from nanogen_app.page import page, serve
 

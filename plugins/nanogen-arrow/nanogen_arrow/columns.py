@@ -46,7 +46,7 @@ def image_column(schema: pyarrow.Schema, config: ArrowConfig, path: Path) -> str
     if not (_is_image(kind) or _is_text(kind)):
         raise DataError(
             f"The column {column!r} of {path} has the type {kind}, but images must be bytes, structs with `bytes` or "
-            f"`path`, or paths. Set `dataset.image` to another column."
+            f"`path`, or paths. {_set(IMAGE, 'another column')}"
         )
     return column
 

@@ -33,7 +33,7 @@ class ArrowConfig:
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 
-    root: str | None = None
+    root: str | None = field(default=None, metadata={"path": True})
     roots: tuple[Root, ...] = field(default=(), validator=check_roots)
     image: str | None = None
     label: str | None = None

@@ -12,6 +12,7 @@ from nanogen_core.errors import DataError
 from nanogen_files import json_files, text_files
 
 KEY = b"huggingface"
+WRITE = "Write the table again with `to_parquet` of the library datasets, or without this metadata."
 
 
 def features(schema: pyarrow.Schema, path: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -28,7 +29,7 @@ def features(schema: pyarrow.Schema, path: Path) -> Mapping[str, Mapping[str, An
     for word in ("info", "features"):
         found = found.get(word) or {} if isinstance(found, dict) else None
     if not isinstance(found, dict):
-        raise DataError(f"{name} is not of the form {{'info': {{'features': {{...}}}}}}. Write the table again.")
+        raise DataError(f"{name} is not of the form {{'info': {{'features': {{...}}}}}}. {WRITE}")
     return {column: feature for column, feature in found.items() if isinstance(feature, dict)}
 
 
@@ -48,6 +49,6 @@ def class_names(schema: pyarrow.Schema, column: str | None, path: Path) -> tuple
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise DataError(
             f"The class names of {column!r} in the metadata `huggingface` of {path} are not a list of non-empty texts. "
-            f"Write the table again."
+            f"{WRITE}"
         )
     return tuple(names)

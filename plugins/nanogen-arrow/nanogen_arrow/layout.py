@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 SPLITS = {"train": ("train",), "val": ("validation", "val")}
 STATE, DICTIONARY = "state.json", "dataset_dict.json"
+SAVE = "Write the folder again with `save_to_disk`, or copy it again as a whole."
 _PART = re.compile(r".*-(\d{1,9})-of-(\d{1,9})\.parquet")
 
 
@@ -107,14 +108,11 @@ def _saved(folder: Path) -> list[Path]:
     names = [name for name in found if isinstance(name, str) and name]
     if len(names) < len(found):
         wrong = shown(next(entry for entry, name in zip(described, found, strict=True) if name not in names))
-        raise DataError(f"{folder / STATE} lists a data file without a name: {wrong}. Save the dataset again.")
+        raise DataError(f"{folder / STATE} lists a data file without a name: {wrong}. {SAVE}")
     if not names:
-        raise DataError(f"{folder / STATE} lists no data files. Save the dataset again.")
+        raise DataError(f"{folder / STATE} lists no data files. {SAVE}")
     files = [folder / name for name in names]
     missing = [file for file in files if file.parent != folder or not is_file(file)]
     if missing:
-        raise DataError(
-            f"{folder / STATE} lists the file {missing[0]}, which is missing or outside {folder}. Save the dataset"
-            " again."
-        )
+        raise DataError(f"{folder / STATE} lists the file {missing[0]}, which is missing or outside {folder}. {SAVE}")
     return files

@@ -31,7 +31,6 @@ from nanogen_files.structure import plain
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-LOCATIONS = ("root", "path", "validation")  # names of the options of first-party datasets that are paths
 DATA = ("dataset", "metric")  # kinds whose paths locate data and do not identify the model
 
 
@@ -99,7 +98,8 @@ def model_configuration(resolved: Resolved) -> dict[str, Any]:
     values = {kind: value for kind, value in configuration(resolved).items() if kind != "metric"}
     dataset = resolved.slots.get("dataset")
     if dataset is not None:
-        texts = {name: "" for name, text in _option_texts(dataset.config) if _locates_data(name, text)}
+        declared = {*_declared_paths(dataset.config)}
+        texts = {name: "" for name, text in _option_texts(dataset.config) if name in declared or _locates_data(text)}
         values["dataset"] = _replaced(values["dataset"], texts, "")
     return values
 
@@ -179,10 +179,22 @@ def _existing_paths(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Pat
             yield name, path
 
 
-def _locates_data(name: str, text: str) -> bool:
-    """Return whether an option of a dataset is a path or URL, by its name or form, or because it exists here."""
-    known = name.rpartition(".")[2] in LOCATIONS or is_url(text) or os.path.isabs(os.path.expanduser(text))
-    return known or _existing(text) is not None
+def _declared_paths(value: Any, name: str = "", declared: bool = False) -> Iterator[str]:
+    """Yield the options that are declared as paths, by dotted name: of type Path, or with the metadata `path`."""
+    if isinstance(value, Path) or (declared and isinstance(value, str)):
+        yield name
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _declared_paths(item, _dotted(name, index), declared)
+    elif attrs.has(type(value)):
+        for field in attrs.fields(type(value)):
+            option = getattr(value, field.name), _dotted(name, field.name)
+            yield from _declared_paths(*option, field.metadata.get("path", False))
+
+
+def _locates_data(text: str) -> bool:
+    """Return whether a text is a path or URL, by its form or because it exists here."""
+    return is_url(text) or os.path.isabs(os.path.expanduser(text)) or _existing(text) is not None
 
 
 def _replaced(value: Any, texts: Mapping[str, str], name: str) -> Any:

@@ -28,7 +28,7 @@ class Root:
         weight: The root's share of the drawn examples is its weight divided by the sum of the weights of all roots.
     """
 
-    path: str
+    path: str = field(metadata={"path": True})
     weight: float = field(default=1.0, validator=between(0, 1_000_000, above=True))
 
 

@@ -40,6 +40,7 @@ RETRIED = (408, 425, 429)  # HTTP statuses of transient failures, besides 5xx
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 #: fsspec's protocols and the package that pip installs for each. Others are named by fsspec's own error.
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+CREDENTIALS = "Give credentials that may read it: for s3://, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
 #: Keys of `fsspec.info` that change when an object is written again, in the order of preference.
 VERSIONS = ("ETag", "etag", "VersionId", "md5Hash", "generation", "LastModified", "last_modified", "mtime", "created")
 
@@ -91,7 +92,7 @@ class LocalFile:
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {reason(error)}.") from error
         except ValueError as error:  # a NUL in the path
-            raise DataError(f"{str(self.path)!r} is not a valid file path ({error}).") from error
+            raise DataError(f"{str(self.path)!r} is not a valid file path ({error}). Correct it.") from error
 
     def __str__(self) -> str:
         return str(self.path)
@@ -204,8 +205,8 @@ def _patiently(attempt: Callable[[float], T], url: str, patience: float) -> T:
 
 def _changed(file: RemoteFile, what: str) -> DataError:
     return DataError(
-        f"{file} has changed since it was opened ({what}), so its index is wrong. Restore the file, or start the "
-        "command again to read the new one."
+        f"{file} has changed since it was opened ({what}), so its index is wrong. Put the earlier file back, or "
+        "start the command again to read the new one."
     )
 
 
@@ -283,7 +284,8 @@ class _Http:
                 raise _http_error(url, error, file) from error
         except URLError as error:
             if isinstance(error.reason, SSLCertVerificationError):
-                raise DataError(f"{shown_url(url)} cannot be read: {error.reason}. Check the certificate.") from error
+                advice = "Set SSL_CERT_FILE to the certificates that your network uses, or use another server."
+                raise DataError(f"{shown_url(url)} cannot be read: {error.reason}. {advice}") from error
             raise _TransientError(f"no connection ({error.reason})") from error
         except (InvalidURL, UnicodeError) as error:
             raise DataError(f"{shown_url(url)} is not a valid URL ({error}). Correct it.") from error
@@ -406,10 +408,10 @@ def _store_errors(url: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError(f"{shown_url(url)} cannot be read: the file does not exist; check the URL.") from error
     except PermissionError as error:
-        raise DataError(f"{shown_url(url)} cannot be read: access is denied; check the credentials.") from error
+        raise DataError(f"{shown_url(url)} cannot be read: access is denied. {CREDENTIALS}") from error
     except Exception as error:
         if type(error).__name__ == "NoCredentialsError":
-            raise DataError(f"{shown_url(url)} cannot be read: there are no credentials; set them up.") from error
+            raise DataError(f"{shown_url(url)} cannot be read: there are no credentials. {CREDENTIALS}") from error
         raise _TransientError(f"{type(error).__name__}: {str(error)[:200]}") from error
 
 

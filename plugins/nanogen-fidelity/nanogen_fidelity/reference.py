@@ -18,7 +18,7 @@ from nanogen_core.errors import DataError, listing, shown
 from nanogen_eval.protocols import Features
 from nanogen_eval.sources.archive import IMAGES, Archive, array, reading
 from nanogen_eval.sources.folder import Folder, image_files
-from nanogen_fidelity.distances.frechet import Moments
+from nanogen_fidelity.distances.frechet import RECOMPUTE, Moments
 from nanogen_fidelity.distances.moments import RunningMoments
 from nanogen_files import json_files
 from nanogen_files.hashing import file_hash
@@ -98,7 +98,7 @@ class Reference:
             if rows.ndim != 2 or not len(rows):
                 raise DataError(
                     f"{self.path}: the array {ROWS!r} has the shape {list(rows.shape)}, expected [N, D] with N > 0. "
-                    "Write the file again."
+                    f"{RECOMPUTE}"
                 )
             self._check_space(features, rows.shape[-1])
             yield torch.arange(len(rows)), rows
@@ -114,7 +114,7 @@ class Reference:
         if mu.ndim != 1 or sigma.shape != (*mu.shape, *mu.shape):
             raise DataError(
                 f"{self.path}: {mean} {list(mu.shape)} and {covariance} {list(sigma.shape)} do not match, expected [D] "
-                "and [D, D]. Write the file again."
+                f"and [D, D]. {RECOMPUTE}"
             )
         self._check_space(features, len(mu))
         count = self._count() if COUNT in self.arrays else None
@@ -139,7 +139,7 @@ class Reference:
     def _count(self) -> int:
         found = self._numbers(COUNT)
         if found.size != 1 or not 1 <= float(found.item()) < 1e15 or found.item() != int(found.item()):
-            raise DataError(f"{self.path}: the array {COUNT!r} is not a number of images. Write the file again.")
+            raise DataError(f"{self.path}: the array {COUNT!r} is not a number of images. {RECOMPUTE}")
         return int(found.item())
 
     def _numbers(self, name: str, kind: Any = np.float64) -> Any:
@@ -147,7 +147,7 @@ class Reference:
         found = self._array(name)
         if not (np.issubdtype(found.dtype, np.floating) or np.issubdtype(found.dtype, np.integer)):
             raise DataError(
-                f"{self.path}: the array {name!r} has the type {found.dtype}, expected numbers. Write the file again."
+                f"{self.path}: the array {name!r} has the type {found.dtype}, expected numbers. {RECOMPUTE}"
             )
         return found.astype(kind)
 
@@ -155,7 +155,7 @@ class Reference:
         with reading(self.path, f"an .npz file at {name!r}"), zipfile.ZipFile(self.path) as archive:
             found = array(archive, name)
         if np.issubdtype(found.dtype, np.floating) and not np.isfinite(found).all():
-            raise DataError(f"{self.path}: the array {name!r} contains NaN or infinite values. Write the file again.")
+            raise DataError(f"{self.path}: the array {name!r} contains NaN or infinite values. {RECOMPUTE}")
         return found
 
 

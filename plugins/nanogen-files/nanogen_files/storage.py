@@ -70,7 +70,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_bytes(path).decode())
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON ({error}). Restore a copy, or repeat what wrote it.") from error
+        raise DataError(
+            f"{path} is not valid JSON ({error}). Replace it by an intact copy, or repeat the command that wrote it."
+        ) from error
 
 
 # -- tensors -----------------------------------------------------------------------------------------------------------

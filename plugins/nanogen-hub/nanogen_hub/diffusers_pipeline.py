@@ -101,7 +101,9 @@ class NanoGenPipeline(DiffusionPipeline):  # type: ignore[misc, unused-ignore]
         if output_type not in ("pil", "pt", "np", "raw"):
             raise NanoGenError(f"output_type must be pil, pt, np or raw, got {output_type!r}.")
         if isinstance(generator, list):
-            raise NanoGenError("generator must be one torch.Generator, not a list. Image i depends on its seed and i.")
+            raise NanoGenError(
+                "generator must be one torch.Generator, not a list: image i depends on its seed and i. Give one."
+            )
         if seed is None:
             seed = 0 if generator is None else generator.initial_seed()
         pixels = self.model.pipeline.generate(

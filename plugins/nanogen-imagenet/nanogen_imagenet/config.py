@@ -41,7 +41,7 @@ class FolderConfig:
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 
-    root: str | None = None
+    root: str | None = field(default=None, metadata={"path": True})
     roots: tuple[Root, ...] = field(default=(), validator=check_roots)
     max_corrupt: float = field(default=0.01, validator=unit)
 
@@ -58,6 +58,6 @@ class ParquetConfig:
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 
-    root: str | None = None
+    root: str | None = field(default=None, metadata={"path": True})
     roots: tuple[Root, ...] = field(default=(), validator=check_roots)
     max_corrupt: float = field(default=0.01, validator=unit)

@@ -99,6 +99,14 @@ def test_another_table_is_refused(tmp_path: Path) -> None:
         dataset(tmp_path).open("train", 16, "labels")
 
 
+def test_an_image_column_of_another_type_names_the_dataset_that_can_choose_one(tmp_path: Path) -> None:
+    """This dataset has no option `image`."""
+    pyarrow.parquet.write_table(pyarrow.table({"image": [1, 2], "label": [0, 1]}), tmp_path / "train.parquet")
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    with pytest.raises(DataError, match=r"With the dataset `arrow`, set `dataset\.image` to another column"):
+        dataset(tmp_path).open("train", 16, "labels")
+
+
 def test_a_file_cut_short_is_named(root: Path) -> None:
     path = root / "data" / "train-00001-of-00002.parquet"
     path.write_bytes(path.read_bytes()[:-50])

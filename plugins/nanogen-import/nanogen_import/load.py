@@ -66,7 +66,9 @@ def import_file(
         ConfigError: An option is missing, or the configuration contradicts the file.
     """
     if architecture is not None and not isinstance(architecture, Mapping):
-        raise DataError("The description of the network (--architecture) must be a JSON object.")
+        raise DataError(
+            'The description of the network (--architecture) must be a JSON object, such as `{"num_heads": 16}`.'
+        )
     user = read_options(config, recipe, settings)
     found = _read(read_weights(file), weights, architecture, user.foreign)
     importing = _Import(Path(file), found, user)

@@ -61,8 +61,8 @@ class PhotosConfig:
     val: int = field(default=1_024, validator=_count)
     seed: int = field(default=0, validator=seed_number)
     classes: tuple[str, ...] = field(default=(), validator=_classes)
-    stamps: str = STAMPS
-    backgrounds: str = BACKGROUNDS
+    stamps: str = field(default=STAMPS, metadata={"path": True})
+    backgrounds: str = field(default=BACKGROUNDS, metadata={"path": True})
 
     @property
     def names(self) -> tuple[str, ...]:

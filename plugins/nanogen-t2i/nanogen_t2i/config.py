@@ -48,9 +48,9 @@ class WebDatasetConfig:
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
     """
 
-    root: str | None = None
+    root: str | None = field(default=None, metadata={"path": True})
     roots: tuple[Root, ...] = field(default=(), validator=check_roots)
-    validation: str | None = None
+    validation: str | None = field(default=None, metadata={"path": True})
     image: str | None = None
     caption: str = field(default=CAPTION, validator=validators.matches_re(_KEY))
     captions: Mapping[str, float] = field(factory=dict, validator=_check_captions)

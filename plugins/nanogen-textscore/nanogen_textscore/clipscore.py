@@ -47,7 +47,8 @@ class CLIPScore(ResampledRowMetric):
         """Compute the cosine of each image with its caption. Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
             raise NanoGenError(
-                "The metric clipscore needs captions, but the images have none. Use a task with captions."
+                "The metric clipscore needs captions, but the images have none. Set `task: t2i`. For a folder of "
+                "images, add prompts.csv with the columns file,prompt."
             )
         self._clip.to(images.device)
         image_embeddings = torch.cat([self._clip.images([image]) for image in to_pil(images)])  # [B, D]

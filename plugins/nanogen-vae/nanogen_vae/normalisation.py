@@ -38,14 +38,21 @@ def affine_of(config: Mapping[str, Any], numbers: Numbers | None) -> Affine:
         numbers: Normalisation in the preset, if any.
 
     Raises:
-        DataError: The config has only one of `latents_mean` and `latents_std`.
+        DataError: The config has only one of `latents_mean` and `latents_std`, or no normalisation.
     """
     mean, std = config.get("latents_mean"), config.get("latents_std")
     if (mean is None) != (std is None):
-        raise DataError("The VAE's config.json has only one of latents_mean and latents_std. It needs both or neither.")
+        raise DataError(
+            "The VAE's config.json has only one of latents_mean and latents_std. Add the other one, or remove both."
+        )
     if mean is not None and std is not None:
         return Affine(per_channel(mean), 1 / per_channel(std))
-    shift, scale = numbers or (config.get("shift_factor") or 0.0, config["scaling_factor"])
+    shift, scale = numbers or (config.get("shift_factor") or 0.0, config.get("scaling_factor"))
+    if scale is None:
+        raise DataError(
+            "The VAE's config.json does not say how its latents are normalised. Add scaling_factor, which is 1 divided"
+            " by the standard deviation of the latents, or latents_mean and latents_std."
+        )
     return Affine(per_channel([shift]), per_channel([scale]))
 
 

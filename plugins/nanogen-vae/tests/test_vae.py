@@ -19,6 +19,7 @@ from nanogen_core.testing import PluginContract, TokenizerContract
 from nanogen_files.structure import structure
 from nanogen_vae.config import VAEConfig
 from nanogen_vae.families import FAMILIES
+from nanogen_vae.normalisation import affine_of
 from nanogen_vae.presets import PRESETS
 from nanogen_vae.tokenizer import VAE
 
@@ -87,6 +88,12 @@ def test_the_presets_numbers_come_before_the_factors_of_the_file(tmp_path: Path,
 def test_a_mean_without_a_deviation_is_refused(tmp_path: Path, images: Tensor) -> None:
     with pytest.raises(DataError, match="one of latents_mean and latents_std"):
         VAE(saved(tmp_path, kl(latents_mean=MEAN))).encode(images)
+
+
+@pytest.mark.parametrize("config", [{}, {"scaling_factor": None, "shift_factor": 0.1}])
+def test_a_config_without_a_normalisation_says_what_to_add(config: dict[str, float | None]) -> None:
+    with pytest.raises(DataError, match="Add scaling_factor"):
+        affine_of(config, None)
 
 
 @torch.no_grad()

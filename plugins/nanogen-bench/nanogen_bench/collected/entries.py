@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -82,11 +83,13 @@ def _refuse_duplicates(found: Sequence[Entry]) -> None:
 def entry(place: str) -> Entry:
     """Read a run, given as `FOLDER` or `NAME=FOLDER`. The default name is part of the path, see `called`.
 
+    A text that is an existing path is a folder, even if it contains `=`.
+
     Raises:
         DataError: The folder is not a run, has no scores, or has a damaged file.
         ConfigError: The configuration file is not valid YAML.
     """
-    name, equals, folder = place.partition("=")
+    name, equals, folder = ("", "", place) if os.path.exists(os.path.expanduser(place)) else place.partition("=")
     path = user_path(folder if equals else place)
     if not is_file(path / CONFIG):
         raise DataError(

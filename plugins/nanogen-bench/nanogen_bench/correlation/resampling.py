@@ -43,7 +43,8 @@ def bca(statistic: Statistic, units: Grouping, *, draws: int, seed: int) -> Boun
     """
     size = len(units.groups)
     if size < FEWEST_UNITS:
-        return Bounds(None, None, f"{number_of(size, units.name)} are too few for a bootstrap")
+        verb = "is" if size == 1 else "are"
+        return Bounds(None, None, f"{number_of(size, units.name)} {verb} too few for a bootstrap")
     estimate = statistic(np.ones((1, len(units.index))))[0]
 
     def drawn(index: Integers, axis: int = -1) -> Floats:

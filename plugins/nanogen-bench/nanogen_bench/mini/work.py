@@ -39,13 +39,16 @@ def find(output: Path, folder: str) -> Job:
 
 
 def work(job: Job) -> dict[str, Any]:
-    """Train a run, and evaluate it unless it is a prepared run. Returns the result. Rank 0 also writes it as a file."""
+    """Train a run, and evaluate it unless it is a prepared run. Returns the result. Rank 0 also writes it as a file.
+
+    Raises Interrupted if the process is asked to stop.
+    """
     from nanogen_core.pipeline import build_pipeline
     from nanogen_data.loader import DataShard, unsharded
     from nanogen_eval import gather
     from nanogen_train.checkpoint import checkpoint
     from nanogen_train.logging import metrics_log
-    from nanogen_train.trainer.loop import Run
+    from nanogen_train.trainer.loop import Interrupted, Run
 
     share = DataShard.here()
     if not share.rank:
@@ -53,6 +56,8 @@ def work(job: Job) -> dict[str, Any]:
     pipeline = build_pipeline(job.config)
     run = Run(pipeline, job.folder, resume=bool(checkpoint.steps_in(job.folder)), restart=True, report=_report)
     pipeline = run.train()
+    if run.stop_requested:
+        raise Interrupted("Stopped after the last step. Run the same command again to evaluate the run.")
     trained = time.perf_counter()
     scores = _evaluate(pipeline, job) if job.eval_samples else []
     if job.statistics and not share.rank:

@@ -113,8 +113,9 @@ def hints(published: Published | None, shapes: Shapes) -> dict[str, Any]:
         found["cond_arch"] = {"num_c_tokens": published.text_tokens}
     if params.mlp_ratio is not None:
         found["mlp_ratio"] = params.mlp_ratio
-    if not any("rope.freqs_cos" in name for name in shapes):
-        found["input_size"] = params.input_size
+    sides = [side for side in (params.input_size, *published.sections.misc.latent_size[-1:]) if side is not None]
+    if sides and not any("rope.freqs_cos" in name for name in shapes):
+        found["input_size"] = sides[0]
     return found
 
 

@@ -68,7 +68,7 @@ class Flux2VAEParams(VAEParams):
 class RAEParams:
     encoder_name: str
     resolution: int = 256
-    decoder_config_path: str = "vit_mae-base"
+    decoder_config_path: str  # the published default is no published decoder
     decoder_patch_size: int = 16
     pretrained_decoder_path: str | None = None
     noise_tau: float = 0.8

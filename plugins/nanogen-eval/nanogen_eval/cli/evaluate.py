@@ -80,7 +80,7 @@ def _scales(context: click.Context, parameter: click.Parameter, text: str) -> li
 @click.option(
     "--intervals",
     type=Number(int, at_least(0, 1_000_000)),
-    help="Bootstrap draws per interval, 0 for none; by default 1000, or as the metric sets.",
+    help="Bootstrap draws per interval, 0 for none; by default 1000, or 100 for slow metrics such as FID.",
 )
 @click.option("--reconstruct", is_flag=True, help="Evaluate the tokenizer: encode and decode validation images.")
 @click.option("--keep-images", is_flag=True, help="Write the samples as image files into OUTPUT/images.")

@@ -15,6 +15,7 @@ from nanogen_eval.protocols import NotedWarning
 EPS = torch.finfo(torch.float64).eps
 TOLERANCE = 1e-6  # accepted asymmetry and negative eigenvalues, relative to the largest entry or eigenvalue
 ROUNDING = 1e-8  # accepted relative error of tr (A B)^1/2 from eigenvalues; above it, singular values are computed
+RECOMPUTE = "Compute the statistics again with `python -m nanogen_fidelity.statistics IMAGES FILE`."
 PER_DIMENSION = 5  # examples per feature, below which the distance is clearly biased upwards
 
 
@@ -55,8 +56,8 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     distance = float(means + traces - 2 * _sum_of_singular_values(_factor(a.covariance).T @ _factor(b.covariance)))
     if not math.isfinite(distance) or distance < -TOLERANCE * float(means + traces):
         raise DataError(
-            f"The matrix square root of the covariances failed (distance {distance}). The statistics may be damaged:"
-            " compute them again."
+            f"The matrix square root of the covariances failed (distance {distance}). The statistics may be damaged."
+            f" {RECOMPUTE}"
         )
     return max(0.0, distance)
 
@@ -94,7 +95,7 @@ def _factor(covariance: Tensor) -> Tensor:
     if values[0] < -TOLERANCE * values[-1].abs():
         raise DataError(
             f"A covariance has the negative eigenvalue {values[0]:.3g} (largest: {values[-1]:.3g}). The statistics are"
-            " damaged, or were written with too few digits: compute them again."
+            f" damaged, or were written with too few digits. {RECOMPUTE}"
         )
     positive = values > len(values) * EPS * values[-1]
     factor: Tensor = vectors[:, positive] * values[positive].sqrt()
@@ -129,6 +130,6 @@ def _check(a: Moments, b: Moments) -> None:
                 f" {width} features. Use moments from the same feature extractor."
             )
         if not (mean.isfinite().all() and covariance.isfinite().all()):
-            raise DataError("A mean or a covariance contains NaN or infinite values. Compute the statistics again.")
+            raise DataError(f"A mean or a covariance contains NaN or infinite values. {RECOMPUTE}")
         if (covariance - covariance.T).abs().max() > TOLERANCE * covariance.abs().max():
-            raise DataError("A covariance is not symmetric: the statistics are damaged. Compute them again.")
+            raise DataError(f"A covariance is not symmetric: the statistics are damaged. {RECOMPUTE}")

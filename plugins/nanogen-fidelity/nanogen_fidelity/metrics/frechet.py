@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -94,7 +94,26 @@ class MomentsFrechet(ReferenceFrechet):
         self._running.merge(state)
 
 
-class ReconstructionFrechet:
+class NamedMoments:
+    """Base of metrics that keep running moments by name, such as one for each feature space."""
+
+    def __init__(self, names: Iterable[str]):
+        self._names = tuple(names)
+        self.reset()
+
+    def reset(self) -> None:
+        self._running = {name: RunningMoments() for name in self._names}
+
+    def state(self) -> Mapping[str, Tensor]:
+        return {f"{name}.{key}": x for name, running in self._running.items() for key, x in running.state().items()}
+
+    def merge(self, state: Mapping[str, Tensor]) -> None:
+        for name, running in self._running.items():
+            prefix = f"{name}."
+            running.merge({key.removeprefix(prefix): x for key, x in state.items() if key.startswith(prefix)})
+
+
+class ReconstructionFrechet(NamedMoments):
     """`rfid` of all reconstructions to all originals, for batches that contain both. Stores running moments of both."""
 
     higher_is_better = False
@@ -107,38 +126,26 @@ class ReconstructionFrechet:
             )
         self.features = shared(config.features, path="metric.rfid.features")
         self.notes: tuple[str, ...] = ()
-        self.reset()
+        super().__init__(("image", ORIGINAL))
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         return {"features": dict(self.features.settings), "reference": "the originals"}
-
-    def reset(self) -> None:
-        self._sides = {"image": RunningMoments(), ORIGINAL: RunningMoments()}
 
     def update(self, images: Tensor, batch: Batch) -> None:
         """Add images [B, 3, H, W] in [-1, 1] and their originals. Raises DataError for a batch without originals."""
         if ORIGINAL not in batch.extras:
             raise DataError("rfid needs the original images. Set its option `reference`, or use --reconstruct.")
         for name, side in {"image": images, ORIGINAL: batch.extras[ORIGINAL]}.items():
-            self._sides[name].add(batch.indices, self.features(side))
+            self._running[name].add(batch.indices, self.features(side))
 
     def compute(self) -> Mapping[str, float]:
-        if not len(self._sides["image"]):
+        if not len(self._running["image"]):
             return {}
-        found, originals = (side.moments() for side in self._sides.values())
+        found, originals = (side.moments() for side in self._running.values())
         note = small_sample(found)  # there are as many originals
         self.notes = (note,) if note else ()
         return {"rfid": frechet_distance(found, originals)}
-
-    def state(self) -> Mapping[str, Tensor]:
-        sides = self._sides.items()
-        return {f"{side}.{name}": tensor for side, running in sides for name, tensor in running.state().items()}
-
-    def merge(self, state: Mapping[str, Tensor]) -> None:
-        for side, running in self._sides.items():
-            names = {name for name in state if name.startswith(f"{side}.")}
-            running.merge({name.removeprefix(f"{side}."): state[name] for name in names})
 
 
 class RowFrechet(ReferenceFrechet, ResampledRowMetric):

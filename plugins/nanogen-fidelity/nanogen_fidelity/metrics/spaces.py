@@ -16,8 +16,8 @@ from nanogen_eval.row_metric import RowMetric
 from nanogen_fidelity.config import Fdr6Config, Mind6Config
 from nanogen_fidelity.distances.frechet import frechet_distance
 from nanogen_fidelity.distances.mind import PROJECTIONS, mind
-from nanogen_fidelity.distances.moments import RunningMoments
 from nanogen_fidelity.extractor import shared
+from nanogen_fidelity.metrics.frechet import NamedMoments
 from nanogen_fidelity.reference import ROWS, Reference
 from nanogen_fidelity.spaces import STATISTICS, relative
 
@@ -55,7 +55,7 @@ def references_of(config: Mind6Config) -> dict[str, Reference]:
     return dict.fromkeys(files, whole)
 
 
-class Fdr6:
+class Fdr6(NamedMoments):
     """`fdr_<space>`: the Fréchet distance to the reference, divided by the distance of ImageNet's validation images to
     it. `fdr6`: the mean over the spaces, if all six are chosen."""
 
@@ -66,7 +66,7 @@ class Fdr6:
         self._features = spaces_of(config, "fdr6")
         self.score_names = (*(f"fdr_{space}" for space in config.spaces), "fdr6")
         self._references = {space: Reference(f"{config.reference}/{STATISTICS[space]}") for space in config.spaces}
-        self.reset()
+        super().__init__(config.spaces)
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -74,9 +74,6 @@ class Fdr6:
             space: {"features": dict(features.settings), "reference": self._references[space].digest}
             for space, features in self._features.items()
         }
-
-    def reset(self) -> None:
-        self._running = {space: RunningMoments() for space in self._features}
 
     def update(self, images: Tensor, batch: Batch) -> None:
         """Add images [B, 3, H, W] in [-1, 1]."""
@@ -87,18 +84,6 @@ class Fdr6:
         if not all(map(len, self._running.values())):
             return {}
         return relative({space: self._distance(space) for space in self._features})
-
-    def state(self) -> Mapping[str, Tensor]:
-        return {
-            f"{space}.{name}": value
-            for space, running in self._running.items()
-            for name, value in running.state().items()
-        }
-
-    def merge(self, state: Mapping[str, Tensor]) -> None:
-        for space, running in self._running.items():
-            prefix = f"{space}."
-            running.merge({name.removeprefix(prefix): x for name, x in state.items() if name.startswith(prefix)})
 
     def _distance(self, space: str) -> float:
         reference = self._references[space].moments(self._features[space])

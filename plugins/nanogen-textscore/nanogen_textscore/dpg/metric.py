@@ -23,7 +23,7 @@ from nanogen_files.hashing import content_hash
 from nanogen_files.images import to_pil
 from nanogen_textscore.config import DPGConfig
 from nanogen_textscore.dpg.grids import image_file
-from nanogen_textscore.dpg.questions import Items, read_prompts, read_questions
+from nanogen_textscore.dpg.questions import DOWNLOAD, Items, read_prompts, read_questions
 from nanogen_textscore.dpg.scoring import YES, AnswerScores, category_1, category_2, score_answers
 from nanogen_textscore.files import benchmark_file
 from nanogen_textscore.prompts import PROMPT, Prompts
@@ -173,7 +173,7 @@ class DPGBench(ResampledRowMetric):
         missing = [item for item in self._texts if item not in items]
         if missing:
             raise DataError(
-                f"{source} has no questions for the prompt {missing[0]!r} of {self._prompts_path}. Download both again."
+                f"{source} has no questions for the prompt {missing[0]!r} of {self._prompts_path}. {DOWNLOAD}"
             )
         return items
 

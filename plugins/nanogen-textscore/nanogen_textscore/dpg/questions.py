@@ -17,6 +17,7 @@ from nanogen_files import csv_files, json_files, text_files
 from nanogen_files.reading import entries, is_folder
 
 COLUMNS = ("item_id", "proposition_id", "dependency", "tuple", "question_natural_language")
+DOWNLOAD = "Download dpg_bench.csv from the folder dpg_bench of github.com/TencentQQGYLab/ELLA again."
 log = logging.getLogger(__name__)
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
@@ -53,11 +54,11 @@ def read_questions(text: str, *, skip_first_row: bool = False, source: str = "dp
         if item in items:
             raise DataError(
                 f"Line {members[0].line} of {source} has another question of the prompt {item!r}, but the rows of a "
-                "prompt must be consecutive. Sort the rows by item_id, or download the official file again."
+                "prompt must be consecutive. Sort the rows by item_id."
             )
         items[item] = _questions(members, source)
     if not items:
-        raise DataError(f"{source} has no questions. Download the official file again.")
+        raise DataError(f"{source} has no questions. {DOWNLOAD}")
     return items
 
 
@@ -98,7 +99,7 @@ def _question(row: csv_files.Row, source: str) -> tuple[int, Question]:
     if not all(_NUMBER.fullmatch(number.strip()) for number in numbers):
         raise DataError(
             f"Line {row.line} of {source} is invalid: proposition_id must be a whole number, and dependency one or "
-            "more whole numbers with commas between. Download the official file again."
+            f"more whole numbers with commas between. {DOWNLOAD}"
         )
     number, *parents = map(int, numbers)
     return number, Question(cells["question_natural_language"], tuple(parents), cells["tuple"])

@@ -12,6 +12,7 @@ from nanogen_textscore.files import benchmark_file
 from nanogen_textscore.geneval.boxes import ABOVE, BELOW, LEFT, RIGHT
 
 FILE = "evaluation_metadata.jsonl"
+DEFAULT = "leave out `metadata` to use the official prompts."
 MAX_COUNT = 1000  # of one item
 
 
@@ -21,9 +22,9 @@ def read_metadata(option: str) -> list[dict[str, Any]]:
     lines = list(json_files.objects(path))
     for number, line in lines:
         if error := format_error(line):
-            raise DataError(f"Line {number} of {path} {error}. Correct the line, or download the official file again.")
+            raise DataError(f"Line {number} of {path} {error}. Correct the line, or {DEFAULT}")
     if not lines:
-        raise DataError(f"{path} has no prompts. Download the official file again.")
+        raise DataError(f"{path} has no prompts. Write one JSON object per line, or {DEFAULT}")
     return [line for _, line in lines]
 
 

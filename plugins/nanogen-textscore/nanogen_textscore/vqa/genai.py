@@ -48,7 +48,8 @@ def read_skills(file: Path, known: Mapping[int, str]) -> dict[str, list[int]]:
     unknown = [one for ids in content.values() for one in ids if one not in known]
     if unknown:
         raise DataError(
-            f"{file} has the prompt id {unknown[0]!r}, which is not in the file of prompts. Download both files again."
+            f"{file} has the prompt id {unknown[0]!r}, which is not in the file of prompts. "
+            "Set `prompts` and `skills` to the files of one release of GenAI-Bench."
         )
     return {str(skill): list(ids) for skill, ids in content.items()}
 

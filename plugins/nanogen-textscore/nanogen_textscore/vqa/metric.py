@@ -47,7 +47,8 @@ class VQAScore(ResampledRowMetric):
         """Score each image with its caption. Raises NanoGenError for a batch without captions."""
         if batch.captions is None:
             raise NanoGenError(
-                "The metric vqascore needs captions, but the images have none. Use a task with captions."
+                "The metric vqascore needs captions, but the images have none. Set `task: t2i`. For a folder of "
+                "images, add prompts.csv with the columns file,prompt."
             )
         return {PROMPT: caption_numbers(batch.captions), "score": self._vqascores(images, batch.captions)}
 

@@ -32,6 +32,7 @@ def peft_config(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
         if name not in known:
             raise ConfigError(
                 f"train.adapter.{name}: is not an option of peft's {cls.__name__}.{near_miss(name, known)}"
+                " Remove it, or use a field of this class."
             )
     dropout = next((name for name, value in given.items() if "dropout" in name and value), None)
     if dropout is not None:
@@ -44,7 +45,9 @@ def peft_config(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
     try:
         return cls(**given)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"train.adapter: peft rejects the options: {error}") from error
+        reason = str(error).rstrip(".")
+        advice = f"Correct them as peft documents {cls.__name__}."
+        raise ConfigError(f"train.adapter: peft rejects the options: {reason}. {advice}") from error
 
 
 def inject(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
@@ -61,7 +64,11 @@ def inject(backbone: nn.Module, options: Mapping[str, Any]) -> Any:
     try:
         inject_adapter_in_model(config, backbone)
     except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
-        raise ConfigError(f"train.adapter: peft cannot add {options['type']!r} to the backbone: {error}") from error
+        reason = str(error).rstrip(".")
+        raise ConfigError(
+            f"train.adapter: peft cannot add {options['type']!r} to the backbone: {reason}. Choose other"
+            f" `{TARGETS}`, or another `type`."
+        ) from error
     return config
 
 

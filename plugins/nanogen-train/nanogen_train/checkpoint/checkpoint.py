@@ -143,8 +143,8 @@ def newest(run: Path) -> int:
         else:
             return step
     raise TrainingError(
-        f"Cannot resume {run}: all checkpoints are corrupt. {' '.join(reasons)} Restore one, or"
-        " start again in another folder with --output."
+        f"Cannot resume {run}: all checkpoints are corrupt. {' '.join(reasons)} Copy an intact one"
+        f" into {path_of(run, steps[0]).parent}, or start again in another folder with --output."
     )
 
 

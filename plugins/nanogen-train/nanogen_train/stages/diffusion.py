@@ -148,8 +148,8 @@ class Diffusion:
         if losses.forward_pass is None:
             raise TrainingError(
                 f"The objective {self.pipeline.config.slots['objective'].name!r} returns no forward pass"
-                " (Losses.forward_pass), but auxiliary losses need one. Remove the auxiliaries, or choose another"
-                " objective."
+                " (Losses.forward_pass), but auxiliary losses need one. Remove the auxiliaries, or choose an"
+                " objective that returns it, such as `flow`."
             )
         total, parts = losses.total, dict(losses.parts)
         for name, auxiliary in self._active(rng.step):

@@ -98,7 +98,8 @@ class Evaluations:
         found = next((result for result in results if result.metric == name), None)
         if found is None:
             raise TrainingError(
-                f"train.evaluate.best: no metric computes {name!r}. Scores: {', '.join(r.metric for r in results)}."
+                f"train.evaluate.best: no metric computes {name!r}. Set it to one of the scores:"
+                f" {', '.join(r.metric for r in results)}."
             )
         key, better = f"{PREFIX}{name}", operator.gt if found.higher_is_better else operator.lt
         entries = [entry for entry in metrics_log.read(self.run.folder) if key in entry]

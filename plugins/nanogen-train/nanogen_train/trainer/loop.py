@@ -69,6 +69,7 @@ class Run:
 
     Attributes:
         init: Report on how a new run loaded `train.init`. None without `train.init`, and for a resumed run.
+        stop_requested: Whether a stop signal arrived in the last step. The run is finished, but its process should end.
 
     Raises:
         TrainingError: The folder contains another run, or the run cannot be resumed with this configuration.
@@ -111,7 +112,7 @@ class Run:
         refuse_untrained(pipeline.parts.built(), self.optimization.trained())
         self.evaluations = None if self.settings.evaluate is None else Evaluations(self, self.settings.evaluate)
         self.statistics = StepStatistics(self.optimization, self.settings.batch_size)
-        self.step, self.metrics = 0, MetricsAccumulator()
+        self.step, self.metrics, self.stop_requested = 0, MetricsAccumulator(), False
         if resume_step is not None:
             self._resume(resume_step)
 
@@ -240,6 +241,7 @@ class Run:
                     f"A data worker process died ({error}), probably because memory ran out. {saved} Lower"
                     " train.num_workers if it happens again."
                 ) from error
+        self.stop_requested = bool(stop)
 
     def _interrupt(self, *, together: bool = True) -> None:
         """Save a checkpoint and raise Interrupted."""
