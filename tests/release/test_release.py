@@ -104,6 +104,10 @@ def test_data_without_a_licence_is_named(repository: Path) -> None:
     git(repository, "add", "-A")
 
 
+def test_every_package_is_typed() -> None:
+    assert {one.name for one in projects() if not (one.folder / one.package / "py.typed").is_file()} == set()
+
+
 def test_the_licence_of_every_shipped_file_is_named() -> None:
     assert [problem for project in projects() for problem in checks.licences(project)] == []
 
