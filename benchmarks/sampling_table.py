@@ -3,7 +3,7 @@
 RUN is a run on the OpenMoji drawings, such as a cell of the matrix. A row samples its averaged weights with one sampler
 and no guidance, or with Euler's method and one guidance. The scores are those of the matrix, over `--count` samples.
 `evaluations` is the number of evaluations of the network for one sample; autoguidance also evaluates the network of
-`--weak`. The result is a Markdown table. Its row `real` has the scores of training drawings.
+`--weak`. A guidance that RUN does not support has no row. The result is a Markdown table. Its row `real` has the scores of training drawings.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import torch
 from attrs import frozen
 
 from benchmarks.matrix.score import Judge
-from nanogen_core.errors import NanoGenError
+from nanogen_core.errors import Incompatible, NanoGenError
 from nanogen_core.pipeline import Pipeline
 
 SAMPLERS = ("euler", "heun", "dpm-solver-2m", "unipc", "sde")
-GUIDANCES = ("cfg", "cfg-zero-star", "apg")
+GUIDANCES = ("cfg", "cfg-zero-star", "apg", "path-drop", "internal")
 
 
 @frozen(kw_only=True)
@@ -79,8 +79,11 @@ def table(pipeline: Pipeline, chosen: list[Row], count: int) -> Iterator[str]:
     yield _line("real", "", "", "", *(f"{value:.3f}" for value in real.values()), "")
     for row in chosen:
         since = time.perf_counter()
-        with counted(pipeline.backbone) as evaluated:
-            scores = judge.sampled(row.of(pipeline), count, steps=row.steps)
+        try:
+            with counted(pipeline.backbone) as evaluated:
+                scores = judge.sampled(row.of(pipeline), count, steps=row.steps)
+        except Incompatible:
+            continue
         seconds = f"{time.perf_counter() - since:.0f}"
         evaluations = f"{evaluated[0] / (2 * count):.0f}"
         values = (f"{scores[name]:.3f}" for name in real)

@@ -7,8 +7,15 @@ from attrs import evolve
 from torch import Tensor
 
 from nanogen_align.config import InternalConfig
+from nanogen_core.errors import Incompatible
 from nanogen_core.protocols import VelocityFn
 from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
+
+HEAD = "internal"
+NO_HEAD = (
+    "guidance.internal: this network was built without an internal head. Train one with `guidance.internal` or"
+    " `backbone.internal_head_depth`, or choose another guidance."
+)
 
 
 class Internal:
@@ -32,13 +39,18 @@ class Internal:
         return Internal(evolve(self.config, scale=float(scale), null_scale=None))
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
-        """Return the guided velocity function. Rows where `Condition.null` is true are the unconditional branch."""
+        """Return the guided velocity function. Rows where `Condition.null` is true are the unconditional branch.
+
+        The function raises Incompatible if the network has no internal head.
+        """
 
         def guided(state: State, times: Times, condition: Condition) -> Prediction:
             prediction = velocity_fn(state, times, condition)
             if not times.start_in(self.config.t_min, self.config.t_max):
                 return prediction
-            base, full = prediction.heads["internal"].latent, prediction.value
+            if HEAD not in prediction.heads:
+                raise Incompatible(NO_HEAD)
+            base, full = prediction.heads[HEAD].latent, prediction.value
             scale = per_sample(self._scales(condition), base)
             return Prediction(full._replace(latent=base + scale * (full.latent - base)))
 

@@ -100,6 +100,12 @@ def test_it_needs_a_backbone_with_an_internal_head(small):
         resolve({**small, "backbone": Plain(), "guidance": {"internal": {}}})
 
 
+def test_a_pipeline_that_was_trained_without_the_head_refuses_it(small):
+    pipeline = build_pipeline(small).reconfigured({"guidance": {"internal": {"scale": 1.4}}})
+    with pytest.raises(Incompatible, match="guidance.internal: this network was built without an internal head"):
+        pipeline.generate([1], guidance=None)
+
+
 def test_choosing_it_builds_and_trains_the_head_and_goes_inside_cfg(small, tmp_path):
     small["guidance"] = {"cfg": {"scale": 2.0, "t_max": 1.0}, "internal": {"scale": 1.4}}
     pipeline = build_pipeline(small)
