@@ -1,10 +1,10 @@
 """Scores of one trained run by sampler, guidance and steps: `python -m benchmarks.sampling_table RUN`.
 
 RUN is a run on the OpenMoji drawings, such as a cell of the matrix. A row samples its averaged weights with one sampler
-and no guidance, or with Euler's method and one guidance. A guidance that RUN does not support has no row. The scores are
-those of the matrix, over `--count` samples. `evaluations` is the number of evaluations of the network for one sample;
-autoguidance also evaluates the network of `--weak`. The result is a Markdown table. Its row `real` has the scores of
-training drawings.
+and no guidance, or with Euler's method and one guidance. A guidance that RUN does not support has no row. The scores
+are those of the matrix, over `--count` samples. `evaluations` is the number of evaluations of the network for one
+sample; autoguidance also evaluates the network of `--weak`. The result is a Markdown table. Its row `real` has the
+scores of training drawings.
 """
 
 from __future__ import annotations

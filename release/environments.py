@@ -9,7 +9,10 @@ from pathlib import Path
 
 import yaml
 from attrs import field, frozen
+from packaging.requirements import Requirement
 from uv import find_uv_bin
+
+from release.projects import projects
 
 FILE = Path(__file__).with_name("environments.yaml")
 PROGRAM = Path(__file__).with_name("smoke.py")
@@ -68,7 +71,7 @@ def attempt(name: str, environment: Environment, wheels: Path, place: Path) -> O
     pinned.write_text("\n".join(environment.pinned), encoding="utf-8")
     inside = place / "bin" / "python"
     install = [uv, "pip", "install", "--quiet", "--python", str(inside), "--resolution", environment.resolution]
-    install += ["--constraint", str(pinned), *map(str, sorted(wheels.glob("*.whl"))), EXTRAS, "pytest"]
+    install += ["--constraint", str(pinned), *map(str, sorted(wheels.glob("*.whl"))), *_bounded(), EXTRAS, "pytest"]
     steps = (
         ("the environment cannot be made", [uv, "venv", "--quiet", "--python", python, str(place)]),
         ("the wheels cannot be installed", install),
@@ -88,3 +91,9 @@ def _every_pyenv_version() -> dict[str, str]:
         return {}
     listed = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True)
     return {"PYENV_VERSION": ":".join(listed.stdout.split())}
+
+
+def _bounded() -> list[str]:
+    """Return the bounded requirements of all distributions: `lowest-direct` takes the oldest of what it is given only."""
+    lines = sorted({line for project in projects() for line in project.table["dependencies"]})
+    return [line for line in lines if (one := Requirement(line)).specifier and not one.name.startswith("nanogen")]
