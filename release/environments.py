@@ -94,6 +94,6 @@ def _every_pyenv_version() -> dict[str, str]:
 
 
 def _bounded() -> list[str]:
-    """Return the bounded requirements of all distributions: `lowest-direct` takes the oldest of what it is given only."""
+    """Return the bounded requirements of all distributions: `lowest-direct` applies to these only."""
     lines = sorted({line for project in projects() for line in project.table["dependencies"]})
     return [line for line in lines if (one := Requirement(line)).specifier and not one.name.startswith("nanogen")]
