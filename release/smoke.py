@@ -11,6 +11,8 @@ import sys
 import tempfile
 from importlib.metadata import distributions, version
 
+PROGRAMS = ("__main__", "contract_module")  # modules that run the command line, or tests, when imported
+
 
 def main(names):
     for package in sorted(
@@ -18,7 +20,7 @@ def main(names):
     ):
         module = importlib.import_module(package)
         for found in pkgutil.walk_packages(module.__path__, f"{package}."):
-            if found.name.rpartition(".")[2] != "__main__":  # which would run the command line
+            if found.name.rpartition(".")[2] not in PROGRAMS:
                 importlib.import_module(found.name)
     for task in ("imagenet", "t2i"):
         with tempfile.TemporaryDirectory() as folder:
