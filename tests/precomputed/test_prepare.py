@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -13,12 +15,13 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
+import pyarrow
 import pytest
 import torch
 import webdataset
 from click.testing import CliRunner
 from filelock import FileLock
-from precomputed_data import config, resolved
+from precomputed_data import config, png, resolved
 from precomputed_workers import complaining, dying
 from safetensors.torch import load
 
@@ -27,6 +30,7 @@ from nanogen_data.cli.data import data
 from nanogen_data.precomputed import manifest, workers
 from nanogen_data.precomputed.prepare import Options, claim, prepare, prepare_part
 from nanogen_data.precomputed.sources import with_source
+from nanogen_data.streams import refuse_stream
 from nanogen_files import yaml_files
 from nanogen_files.folder_lock import LOCK_FILES
 
@@ -218,6 +222,29 @@ def test_folders_tars_and_patterns_are_recognised(folders: Path, tars: Path) -> 
         assert with_source(texts, str(source)).slots["dataset"].name == "webdataset"
     assert with_source({**texts, "dataset": "openmoji"}, str(tars)).slots["dataset"].name == "webdataset"
     assert with_source(texts, "openmoji").slots["dataset"].name == "openmoji"
+
+
+def test_the_advice_for_a_stream_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError) as refused:
+        refuse_stream(iter([1]))
+    (saved,) = re.findall(r"save_to_disk\('(.*?)'\)", str(refused.value))
+    (command,) = re.findall(r"`nanogen data (.*?)`", str(refused.value))
+    monkeypatch.chdir(tmp_path)
+    save_to_disk(Path(saved), [png(number) for number in range(4)])
+    words = [written(tmp_path, "imagenet", "") if word == "CONFIG" else word for word in command.split()]
+    ran = CliRunner().invoke(data, [*words, "--workers", "1"], catch_exceptions=False)
+    assert "Prepared 4 of 4 examples" in ran.output
+
+
+def save_to_disk(folder: Path, images: list[bytes]) -> None:
+    """As `datasets` writes a dataset with one class."""
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["a"]}}
+    rows = pyarrow.table({"image": [{"bytes": one, "path": None} for one in images], "label": [0] * len(images)})
+    rows = rows.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    folder.mkdir(parents=True)
+    with pyarrow.ipc.new_stream(folder / "data-00000-of-00001.arrow", rows.schema) as stream:
+        stream.write_table(rows)
+    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
 
 
 def test_other_options_of_the_dataset_stay(tars: Path) -> None:
