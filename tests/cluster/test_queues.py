@@ -30,7 +30,8 @@ def slurm(tmp_path, monkeypatch):
 
 @pytest.fixture
 def queue():
-    return SlurmQueue(Resources(hours=2, partition="gpu", gpus=4, slurm=sbatch_options(["mem=64G", "exclusive"])))
+    slurm = sbatch_options(["mem=64G", "exclusive", "cpus-per-task=8"])
+    return SlurmQueue(Resources(hours=2, partition="gpu", gpus=4, slurm=slurm))
 
 
 def log(submission):
@@ -82,7 +83,8 @@ def test_the_script_of_a_job(tmp_path, slurm, queue):
     submission = queue.submit(Command(shell("echo hello"), cwd=tmp_path), tmp_path / "logs", title="my job")
     lines = slurm.scripts[submission.job.job_id].splitlines()
     wanted = ["time=120", "partition=gpu", "gpus-per-node=4", "mem=64G", "job-name=my-job", "signal=USR2@90"]
-    assert {f"#SBATCH --{option}" for option in (*wanted, "exclusive", "requeue")} <= set(lines)
+    assert {f"#SBATCH --{option}" for option in (*wanted, "exclusive", "requeue", "cpus-per-task=8")} <= set(lines)
+    assert any(line.startswith("srun ") and " --cpus-per-task=8 " in line for line in lines)
     slurm.wait(submission.job.job_id, "COMPLETED")
     assert "hello\n" in log(submission)
     assert submission.done

@@ -206,10 +206,11 @@ def test_the_published_plugin_passes_its_tests(tmp_path):
 
 SRUN = """#!{python}
 import os, subprocess, sys
+assert sys.argv[1] == "--cpus-per-task=8"
 tasks = []
 for task in "01":
     environment = {{**os.environ, "SLURM_PROCID": task, "SLURM_LOCALID": task, "SLURM_NTASKS": "2"}}
-    tasks.append(subprocess.Popen(sys.argv[1:], env=environment))
+    tasks.append(subprocess.Popen(sys.argv[2:], env=environment))
 sys.exit(max(task.wait() for task in tasks))
 """
 
@@ -228,6 +229,7 @@ def test_the_job_script_trains_on_two_processes_and_resumes(tmp_path):
     path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "CONFIG": "small.yaml", "OUTPUT": "run", "OMP_NUM_THREADS": "1"}
     environment |= {"SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NODELIST": "localhost"}
+    environment["SLURM_CPUS_PER_TASK"] = "8"
     for steps in (1, 2):
         small["train"]["steps"] = steps
         (tmp_path / "small.yaml").write_text(yaml.safe_dump(small), encoding="utf-8")

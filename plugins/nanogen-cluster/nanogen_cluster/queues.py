@@ -227,10 +227,12 @@ def _slurm_executor(logs: Path, resources: Resources, title: str, after: Sequenc
     further: dict[str, Any] = {"requeue": True, **resources.slurm}
     if after:
         further |= {"dependency": f"afterok:{':'.join(after)}", "kill_on_invalid_dep": "yes"}
+    cpus = resources.slurm.get("cpus_per_task")  # SLURM 22.05 and later: srun does not inherit it
     executor.update_parameters(
         job_name=title.replace(" ", "-"),
         stderr_to_stdout=True,
         setup=["export PYTHONSAFEPATH=1"],
+        srun_args=[] if cpus is None else [f"--cpus-per-task={cpus}"],
         additional_parameters=further,
         **resources.parameters,
     )
