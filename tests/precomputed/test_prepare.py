@@ -22,12 +22,13 @@ import webdataset
 from click.testing import CliRunner
 from filelock import FileLock
 from precomputed_data import config, png, resolved
-from precomputed_workers import complaining, dying
+from precomputed_workers import complaining, dying, noting
 from safetensors.torch import load
 
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_data.cli.data import data
-from nanogen_data.precomputed import manifest, workers
+from nanogen_data.cli.prepare import _default_workers
+from nanogen_data.precomputed import encoding, manifest, workers
 from nanogen_data.precomputed.prepare import Options, claim, prepare, prepare_part
 from nanogen_data.precomputed.sources import with_source
 from nanogen_data.streams import refuse_stream
@@ -174,6 +175,20 @@ def test_a_full_disk_says_so_and_leaves_what_is_done(folders: Path, tmp_path: Pa
     for name in ("latents", "whole"):
         prepare(resolved("imagenet", folders), tmp_path / name, Options(shard_size=18))
     assert contents(tmp_path / "latents") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("gpus", "indices"), [(0, [None] * 4), (2, [0, 1, 0, 1])])
+def test_workers_take_the_gpus_in_turn(gpus: int, indices: list[int | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert [encoding.device(worker).index for worker in range(4)] == indices
+    assert _default_workers() == (gpus or len(os.sched_getaffinity(0)))
+
+
+def test_a_worker_is_told_its_index(tmp_path: Path) -> None:
+    for count in (1, 2):
+        numbers = list(workers.run(range(4), noting, {"folder": tmp_path}, count))
+        assert sorted(numbers) == [0, 1, 2, 3]
+        assert [(tmp_path / str(number)).read_text() for number in range(4)] == [str(n % count) for n in range(4)]
 
 
 def test_a_worker_that_dies_ends_it_with_one_sentence(tmp_path: Path) -> None:
