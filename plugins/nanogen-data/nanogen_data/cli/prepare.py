@@ -65,14 +65,14 @@ def prepare(
 
     if (executor == SLURM) != (jobs is not None):
         raise click.UsageError("--executor slurm and --jobs, the number of jobs, belong together: give both, or none.")
-    options = Options(shard_size=shard_size, batch_size=batch_size, dtype=dtype, workers=workers or _default_workers())
+    options = Options(shard_size=shard_size, batch_size=batch_size, dtype=dtype)
     if jobs is not None:
         manifest = _submit(resolved, destination, options, workers, jobs, resources, wait)
         if manifest is None:
             return
     else:
         refuse_submitted(logs_beside(destination))
-        manifest = prepare(resolved, destination, options, _report())
+        manifest = prepare(resolved, destination, evolve(options, workers=workers or _default_workers()), _report())
     size = sum(shard["bytes"] for shard in manifest.shards) / 1e6
     skipped = sum(manifest.skipped.values())
     click.echo(
@@ -92,7 +92,7 @@ def prepare_part(
     Args:
         config: The configuration as plain values.
         folder: Folder to write.
-        options: Sizes and dtype. Its field `workers` is meant for the submitting machine and is ignored.
+        options: Sizes and dtype. Its field `workers` is ignored.
         workers: Number of workers; None for one per GPU of the job, or per CPU without GPUs.
         part: Index of the part.
         parts: Number of parts.
