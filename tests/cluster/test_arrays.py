@@ -124,9 +124,19 @@ def test_what_an_array_cannot_evaluate_is_refused(tmp_path, option):
     ran = CliRunner().invoke(evaluate, [str(tmp_path), *option, "--executor", "slurm", "--jobs", "2"])
     assert ran.exit_code == 2
     assert f"{option[0]} is not possible with --executor slurm" in ran.output
+    several = [str(tmp_path), "--executor", "slurm", "--jobs", "2", "--gpus-per-job", "2"]
+    assert "A job of `evaluate` uses one GPU" in CliRunner().invoke(evaluate, several).output
     assert (
         "--executor slurm needs --jobs" in CliRunner().invoke(evaluate, [str(tmp_path), "--executor", "slurm"]).output
     )
+
+
+@pytest.mark.parametrize("words", [[prepare, "a", "b", "--config", "c"], [evaluate, "."]])
+def test_gpus_per_job_are_refused_without_jobs(words):
+    command, *given = words
+    ran = CliRunner().invoke(command, [*given, "--gpus-per-job", "2"])
+    assert ran.exit_code == 2
+    assert "Only --executor slurm uses --gpus-per-job." in ran.output
 
 
 def test_prepared_latents_of_an_array_have_the_bytes_of_one_process(tmp_path, slurm, monkeypatch):

@@ -186,14 +186,14 @@ def test_options_of_slurm_alone_are_refused_for_local_jobs():
     seen = []
 
     @click.command()
-    @job_options
+    @job_options(local_gpus=False)
     def command(**values):
         """Help."""
         seen.append(values)
 
-    ran = CliRunner().invoke(command, ["--hours", "2", "--no-wait"])
+    ran = CliRunner().invoke(command, ["--gpus-per-job", "8", "--hours", "2", "--no-wait"])
     assert ran.exit_code == 2
-    assert "Only --executor slurm uses --hours, --no-wait. Add --executor slurm." in ran.output
+    assert "Only --executor slurm uses --gpus-per-job, --hours, --no-wait. Add --executor slurm." in ran.output
     words = ["--executor", "slurm", "--hours", "2", "--slurm", "mem=1G", "--gpus-per-job", "8", "--no-wait"]
     assert CliRunner().invoke(command, words).exit_code == 0
     resources = Resources(gpus=8, hours=2, slurm={"mem": "1G"})

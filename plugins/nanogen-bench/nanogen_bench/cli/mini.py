@@ -40,7 +40,7 @@ PLAN = "mini"
     show_default=True,
     help="How often to repeat a job that ends without a result or an error message.",
 )
-@job_options
+@job_options(local_gpus=True)
 @click.option(
     "--dry-run",
     is_flag=True,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--batch-size", type=BATCH, default=32, show_default=True, help="Images per encoding batch.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
 @click.option("--jobs", type=FEW, help="Number of SLURM jobs that divide the shards.")
-@job_options
+@job_options(local_gpus=False)
 @overrides
 def prepare(
     source: str,
