@@ -47,11 +47,15 @@ PLAN = "mini"
     help="Only print the cost of the unfinished runs. With --executor slurm, also write their scripts for sbatch into"
     " the folder OUTPUT.scripts, for inspection.",
 )
-@click.option("--gpu-tflops", type=Number(float, positive), help="For --dry-run: the GPU's dense bf16 TFLOP/s.")
+@click.option(
+    "--gpu-tflops",
+    type=Number(float, positive),
+    help="For --dry-run: the GPU's dense bf16 TFLOP/s; by default those of an H100.",
+)
 @click.option(
     "--utilisation",
     type=Number(float, between(0, 1, above=True)),
-    help="For --dry-run: share of --gpu-tflops that a training reaches (MFU).",
+    help="For --dry-run: share of the peak that a training reaches (MFU); by default 0.4.",
 )
 @click.option(
     "--measured",
