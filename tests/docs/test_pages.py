@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import runpy
 import shlex
 import stat
 import subprocess
@@ -180,6 +181,37 @@ def test_images_made_elsewhere(tmp_path):
     scores = (tmp_path / "samples" / "scores.json").read_text(encoding="utf-8")
     assert '"value": 1.0' in scores  # real drawings of the right class
     assert (tmp_path / "samples.scores" / "scores.json").is_file()
+
+
+def test_a_published_model_is_sampled_evaluated_and_exported(tmp_path, monkeypatch):
+    pytest.importorskip("diffusers")
+    config = {"task": "imagenet", "method": "vae", "metric": ["openmoji-accuracy"], **DRAWINGS}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    done = forked.nanogen("train", "small.yaml", "--output", "runs/demo", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    stand_in = runpy.run_path(str(ROOT / "plugins/nanogen-hub/tests/hub_server.py"))
+    hub = stand_in["Hub"]()
+    constants = hub.settings(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", stand_in["TOKEN"])
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(forked, "nanogen", lambda *words, cwd: forked.ended(on_the_hub, constants, [*words], cwd=cwd))
+    try:
+        ran = run_page("howto/publish-model.md", tmp_path, small={})
+    finally:
+        hub.close()
+    assert len(ran) == 6
+    assert {"card/README.md", "card/samples.png"} <= {str(p.relative_to(tmp_path)) for p in tmp_path.glob("card/*")}
+    assert "backbone.safetensors" in hub.repos["user/demo"]["main"]
+    assert Image.open(tmp_path / "apple.png").size == (32, 32)
+
+
+def on_the_hub(settings: Mapping[str, Any], words: list[str]) -> None:
+    """Run the command line with a stand-in of the hub, by its constants of huggingface_hub."""
+    from huggingface_hub import constants
+
+    for name, value in settings.items():
+        setattr(constants, name, value)
+    forked.command(words)
 
 
 def test_the_published_plugin_passes_its_tests(tmp_path):
