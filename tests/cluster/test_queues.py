@@ -158,8 +158,9 @@ def test_a_refused_job_is_a_sentence(tmp_path, slurm, queue):
 
 
 def test_options_of_sbatch():
-    assert sbatch_options(["mem=64G", "--gpu-bind=single:1", "exclusive"]) == {
+    assert sbatch_options(["mem=64G", "gres=lscratch:100", "--gpu-bind=single:1", "exclusive"]) == {
         "mem": "64G",
+        "gres": "lscratch:100",
         "gpu_bind": "single:1",
         "exclusive": True,
     }
@@ -170,6 +171,8 @@ def test_options_of_sbatch():
     [
         ("time=1:00", "--slurm time=1:00 is not possible: use --hours"),
         ("gpus-per-node=2", "use --gpus-per-job"),
+        ("gres=gpu:a100:8", "use --gpus-per-job"),
+        ("gpus=8", "use --gpus-per-job"),
         ("output=x", "the command sets it"),
         ("=5", "write KEY=VALUE"),
     ],
