@@ -98,6 +98,18 @@ def test_a_failure_is_collected_once_and_the_next_command_submits_again(tmp_path
     assert sum("job-name=nanogen-imagenet-vae-seed-0" in text for text in slurm.scripts.values()) == 2
 
 
+def test_a_machine_without_slurm_is_left_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NanoGenError, match="`sbatch` was not found"):
+        run(ONE, tmp_path / "out", [])
+    assert not (tmp_path / "out").exists()
+    for job in jobs(plan.checked(ONE), tmp_path / "out", ["vae"]):
+        write_finished(job, 0.5)
+    (tmp_path / "out" / "plan.yaml").write_text(yaml_files.dump(ONE))
+    assert run(ONE, tmp_path / "out", []) == []  # only the tables are left to write
+    assert (tmp_path / "out" / "table.csv").is_file()
+
+
 # -- cost --------------------------------------------------------------------------------------------------------------
 
 PUBLISHED = Path(__file__).parents[1] / "data" / "published_recipes.csv"
