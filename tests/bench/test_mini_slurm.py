@@ -154,14 +154,16 @@ def test_the_cost_of_a_plan_is_a_product_of_known_numbers(tmp_path, monkeypatch)
     told = "\n".join(lines(gpu_tflops=0.1, utilisation=0.4))
     assert f"4 trainings: 0.256 PFLOPs, {6400 / 3600:.3f} GPU hours." in told
     assert "Assumed speed: 0.4 of the peak of 0.1 TFLOP/s per GPU.\n" in told
+    (tmp_path / "out.scripts" / "old.sh").write_text("#SBATCH --job-name=nanogen-imagenet-old-seed-0\n")
+    (tmp_path / "out.scripts" / "my.sh").write_text("#SBATCH --job-name=mine\n")
     # 0.02 images/s: 128 images take 6,400 s
     told = "\n".join(lines(measured="vae=0.02"))
     assert f", {6400 / 3600:.3f} GPU hours." in told
     assert "Wrote 4 scripts for sbatch into" in told
     assert "The scripts fail if you submit them" in told
-    scripts = sorted(path.name for path in (tmp_path / "out.scripts").iterdir())
-    assert scripts == [f"{task}-vae-seed-{seed}.sh" for task in ("imagenet", "t2i") for seed in (0, 1)]
-    assert "#SBATCH --time=60" in (tmp_path / "out.scripts" / scripts[0]).read_text()
+    scripts = {path.name for path in (tmp_path / "out.scripts").iterdir()}
+    assert scripts == {"my.sh", *(f"{task}-vae-seed-{seed}.sh" for task in ("imagenet", "t2i") for seed in (0, 1))}
+    assert "#SBATCH --time=60" in (tmp_path / "out.scripts" / "t2i-vae-seed-1.sh").read_text()
     assert not (tmp_path / "out").exists()
 
 

@@ -24,6 +24,7 @@ from nanogen_train.planning.hardware import gpu_of
 from nanogen_train.planning.units import FLOPS, GPU_HOURS, quantity
 
 CLASSES = 1000  # if the data is absent
+TITLE = b"#SBATCH --job-name=nanogen-"  # in every script
 EXCLUDED = (
     "Not counted: auxiliary losses and their teachers, tokenizers and text encoders (as with precomputed latents),"
     " prepared runs, evaluations, and gradient transfers between GPUs."
@@ -78,6 +79,8 @@ def dry_run(
     log: Log,
 ) -> Iterator[str]:
     """Estimate the cost of the unfinished runs. For SLURM, also write their scripts for sbatch, for inspection.
+
+    The scripts replace those of earlier estimates.
 
     Args:
         raw: The plan as plain values.
@@ -182,6 +185,9 @@ def _table(trainings: Sequence[Job], runs: Mapping[tuple[str, str], _Run], rate:
 
 def _write_scripts(queue: SlurmQueue, output: Path, todo: Sequence[Job]) -> str:
     folder = output.with_name(f"{output.name}.scripts")
+    for old in folder.glob("*.sh"):
+        if TITLE in old.read_bytes():
+            old.unlink()
     for job in todo:
         place = job.folder.relative_to(output)
         script = queue.script(output / LOGS / place, title=f"nanogen {job.title}")
