@@ -145,7 +145,9 @@ def test_lists_inside_a_block_are_not_counted_again():
 
 
 def test_the_cost_of_a_choice_is_the_mean_over_the_choices(small):
-    jumps = costs.cost_of(resolve(combine({**SMALL, "method": "meanflow"}, {})), classes=10)
+    configuration = resolve(combine({**SMALL, "method": "meanflow"}, {}))
+    jumps = costs.cost_of(configuration, classes=10)
+    assert costs.flops_of(configuration, classes=10) == jumps.flops
     assert 1.2 * small.flops < jumps.flops < 2.5 * small.flops  # a quarter of the steps has a second backward pass
     assert jumps.activations > 1.2 * small.activations
 

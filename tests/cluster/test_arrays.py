@@ -1,6 +1,7 @@
 """Work that a job array divides: submitted, collected, failed; `nanogen data prepare` and `evaluate` on SLURM."""
 
 import json
+import os
 import traceback
 from types import SimpleNamespace
 
@@ -123,12 +124,22 @@ def test_what_an_array_cannot_evaluate_is_refused(tmp_path, option):
     ran = CliRunner().invoke(evaluate, [str(tmp_path), *option, "--executor", "slurm", "--jobs", "2"])
     assert ran.exit_code == 2
     assert f"{option[0]} is not possible with --executor slurm" in ran.output
+    several = [str(tmp_path), "--executor", "slurm", "--jobs", "2", "--gpus-per-job", "2"]
+    assert "A job of `evaluate` uses one GPU" in CliRunner().invoke(evaluate, several).output
     assert (
         "--executor slurm needs --jobs" in CliRunner().invoke(evaluate, [str(tmp_path), "--executor", "slurm"]).output
     )
 
 
-def test_prepared_latents_of_an_array_have_the_bytes_of_one_process(tmp_path, slurm):
+@pytest.mark.parametrize("words", [[prepare, "a", "b", "--config", "c"], [evaluate, "."]])
+def test_gpus_per_job_are_refused_without_jobs(words):
+    command, *given = words
+    ran = CliRunner().invoke(command, [*given, "--gpus-per-job", "2"])
+    assert ran.exit_code == 2
+    assert "Only --executor slurm uses --gpus-per-job." in ran.output
+
+
+def test_prepared_latents_of_an_array_have_the_bytes_of_one_process(tmp_path, slurm, monkeypatch):
     file = tmp_path / "c.yaml"
     config = {
         "task": "imagenet",
@@ -138,10 +149,15 @@ def test_prepared_latents_of_an_array_have_the_bytes_of_one_process(tmp_path, sl
         "tokenizer": "openmoji-vae",
     }
     file.write_text(yaml_files.dump(config))
-    words = ["--config", str(file), "--shard-size", "5", "--workers", "1"]
-    alone = CliRunner().invoke(prepare, ["openmoji", str(tmp_path / "alone"), *words], catch_exceptions=False)
-    assert alone.exit_code == 0, alone.output
+    words = ["--config", str(file), "--shard-size", "5"]
+    alone = ["openmoji", str(tmp_path / "alone"), *words, "--workers", "1"]
+    ran = CliRunner().invoke(prepare, alone, catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
     array = ["openmoji", str(tmp_path / "array"), *words, "--executor", "slurm", "--jobs", "2"]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(2))
+    ran = CliRunner().invoke(prepare, [*array, "--no-wait"], catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))  # another login node collects the result
     ran = CliRunner().invoke(prepare, array, catch_exceptions=False)
     assert ran.exit_code == 0, ran.output
     assert "Prepared 24 of 24 examples in 5 shards." in ran.stdout

@@ -30,7 +30,8 @@ def slurm(tmp_path, monkeypatch):
 
 @pytest.fixture
 def queue():
-    return SlurmQueue(Resources(hours=2, partition="gpu", gpus=4, slurm=sbatch_options(["mem=64G", "exclusive"])))
+    slurm = sbatch_options(["mem=64G", "exclusive", "cpus-per-task=8"])
+    return SlurmQueue(Resources(hours=2, partition="gpu", gpus=4, slurm=slurm))
 
 
 def log(submission):
@@ -82,7 +83,8 @@ def test_the_script_of_a_job(tmp_path, slurm, queue):
     submission = queue.submit(Command(shell("echo hello"), cwd=tmp_path), tmp_path / "logs", title="my job")
     lines = slurm.scripts[submission.job.job_id].splitlines()
     wanted = ["time=120", "partition=gpu", "gpus-per-node=4", "mem=64G", "job-name=my-job", "signal=USR2@90"]
-    assert {f"#SBATCH --{option}" for option in (*wanted, "exclusive", "requeue")} <= set(lines)
+    assert {f"#SBATCH --{option}" for option in (*wanted, "exclusive", "requeue", "cpus-per-task=8")} <= set(lines)
+    assert any(line.startswith("srun ") and " --cpus-per-task=8 " in line for line in lines)
     slurm.wait(submission.job.job_id, "COMPLETED")
     assert "hello\n" in log(submission)
     assert submission.done
@@ -156,8 +158,9 @@ def test_a_refused_job_is_a_sentence(tmp_path, slurm, queue):
 
 
 def test_options_of_sbatch():
-    assert sbatch_options(["mem=64G", "--gpu-bind=single:1", "exclusive"]) == {
+    assert sbatch_options(["mem=64G", "gres=lscratch:100", "--gpu-bind=single:1", "exclusive"]) == {
         "mem": "64G",
+        "gres": "lscratch:100",
         "gpu_bind": "single:1",
         "exclusive": True,
     }
@@ -168,6 +171,8 @@ def test_options_of_sbatch():
     [
         ("time=1:00", "--slurm time=1:00 is not possible: use --hours"),
         ("gpus-per-node=2", "use --gpus-per-job"),
+        ("gres=gpu:a100:8", "use --gpus-per-job"),
+        ("gpus=8", "use --gpus-per-job"),
         ("output=x", "the command sets it"),
         ("=5", "write KEY=VALUE"),
     ],
@@ -184,14 +189,14 @@ def test_options_of_slurm_alone_are_refused_for_local_jobs():
     seen = []
 
     @click.command()
-    @job_options
+    @job_options(local_gpus=False)
     def command(**values):
         """Help."""
         seen.append(values)
 
-    ran = CliRunner().invoke(command, ["--hours", "2", "--no-wait"])
+    ran = CliRunner().invoke(command, ["--gpus-per-job", "8", "--hours", "2", "--no-wait"])
     assert ran.exit_code == 2
-    assert "Only --executor slurm uses --hours, --no-wait. Add --executor slurm." in ran.output
+    assert "Only --executor slurm uses --gpus-per-job, --hours, --no-wait. Add --executor slurm." in ran.output
     words = ["--executor", "slurm", "--hours", "2", "--slurm", "mem=1G", "--gpus-per-job", "8", "--no-wait"]
     assert CliRunner().invoke(command, words).exit_code == 0
     resources = Resources(gpus=8, hours=2, slurm={"mem": "1G"})

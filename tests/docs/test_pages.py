@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import runpy
 import shlex
 import stat
 import subprocess
@@ -20,7 +21,7 @@ import yaml
 from PIL import Image
 
 from nanogen_train.checkpoint import checkpoint
-from tests.docs.blocks import ROOT, blocks, lines
+from tests.docs.blocks import ROOT, blocks, lines, nanogen_commands
 from tests.processes import forked
 
 NETWORK = {"name": "lightning-dit", "hidden": 16, "depth": 1, "heads": 1}
@@ -151,9 +152,13 @@ def test_own_captions_in_tars_and_parquet(tmp_path):
     ran = run_page("howto/captions.md", tmp_path, small=SMALL, without=("geneval,dpgbench,genaibench",))
     assert len(ran) == 4
     assert (tmp_path / "runs/photos/generated/grid.png").is_file()
-    table = ["--set", "dataset.name=arrow", "--set", "dataset.root=photos-parquet", "--output", "runs/parquet"]
-    done = forked.nanogen("train", "photos.yaml", *table, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    (prepare,) = (words for words in nanogen_commands(ROOT / "docs/howto/captions.md") if "photos-parquet" in words)
+    prepare[prepare.index("latents")] = "encoded"  # the page has made `latents` of the tars
+    table = ["dataset.name=arrow", "dataset.root=photos-parquet", "train.precomputed_latents=encoded"]
+    train = ["train", "photos.yaml", "--output", "runs/parquet", *(word for one in table for word in ("--set", one))]
+    for words in ([*prepare, *FEWER["data"]], train):
+        done = forked.nanogen(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
     counted = [_examples(tmp_path / "runs" / run) for run in ("photos", "parquet")]
     assert counted == [36, 36]  # a tenth of 40 is held out
 
@@ -182,6 +187,37 @@ def test_images_made_elsewhere(tmp_path):
     assert (tmp_path / "samples.scores" / "scores.json").is_file()
 
 
+def test_a_published_model_is_sampled_evaluated_and_exported(tmp_path, monkeypatch):
+    pytest.importorskip("diffusers")
+    config = {"task": "imagenet", "method": "vae", "metric": ["openmoji-accuracy"], **DRAWINGS}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    done = forked.nanogen("train", "small.yaml", "--output", "runs/demo", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    stand_in = runpy.run_path(str(ROOT / "plugins/nanogen-hub/tests/hub_server.py"))
+    hub = stand_in["Hub"]()
+    constants = hub.settings(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", stand_in["TOKEN"])
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(forked, "nanogen", lambda *words, cwd: forked.ended(on_the_hub, constants, [*words], cwd=cwd))
+    try:
+        ran = run_page("howto/publish-model.md", tmp_path, small={})
+    finally:
+        hub.close()
+    assert len(ran) == 6
+    assert {"card/README.md", "card/samples.png"} <= {str(p.relative_to(tmp_path)) for p in tmp_path.glob("card/*")}
+    assert "backbone.safetensors" in hub.repos["user/demo"]["main"]
+    assert Image.open(tmp_path / "apple.png").size == (32, 32)
+
+
+def on_the_hub(settings: Mapping[str, Any], words: list[str]) -> None:
+    """Run the command line with a stand-in of the hub, by its constants of huggingface_hub."""
+    from huggingface_hub import constants
+
+    for name, value in settings.items():
+        setattr(constants, name, value)
+    forked.command(words)
+
+
 def test_the_published_plugin_passes_its_tests(tmp_path):
     run_page("howto/publish-plugin.md", tmp_path, small={}, without=("plugins", "new-plugin", "check-plugin"))
     root = tmp_path / "nanogen-huber"
@@ -206,10 +242,11 @@ def test_the_published_plugin_passes_its_tests(tmp_path):
 
 SRUN = """#!{python}
 import os, subprocess, sys
+assert sys.argv[1] == "--cpus-per-task=8"
 tasks = []
 for task in "01":
     environment = {{**os.environ, "SLURM_PROCID": task, "SLURM_LOCALID": task, "SLURM_NTASKS": "2"}}
-    tasks.append(subprocess.Popen(sys.argv[1:], env=environment))
+    tasks.append(subprocess.Popen(sys.argv[2:], env=environment))
 sys.exit(max(task.wait() for task in tasks))
 """
 
@@ -228,6 +265,7 @@ def test_the_job_script_trains_on_two_processes_and_resumes(tmp_path):
     path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "CONFIG": "small.yaml", "OUTPUT": "run", "OMP_NUM_THREADS": "1"}
     environment |= {"SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NODELIST": "localhost"}
+    environment["SLURM_CPUS_PER_TASK"] = "8"
     for steps in (1, 2):
         small["train"]["steps"] = steps
         (tmp_path / "small.yaml").write_text(yaml.safe_dump(small), encoding="utf-8")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -13,20 +15,23 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
+import pyarrow
 import pytest
 import torch
 import webdataset
 from click.testing import CliRunner
 from filelock import FileLock
-from precomputed_data import config, resolved
-from precomputed_workers import complaining, dying
+from precomputed_data import config, png, resolved
+from precomputed_workers import complaining, dying, noting
 from safetensors.torch import load
 
 from nanogen_core.errors import ConfigError, DataError
 from nanogen_data.cli.data import data
-from nanogen_data.precomputed import manifest, workers
+from nanogen_data.cli.prepare import _default_workers
+from nanogen_data.precomputed import encoding, manifest, workers
 from nanogen_data.precomputed.prepare import Options, claim, prepare, prepare_part
 from nanogen_data.precomputed.sources import with_source
+from nanogen_data.streams import refuse_stream
 from nanogen_files import yaml_files
 from nanogen_files.folder_lock import LOCK_FILES
 
@@ -172,6 +177,20 @@ def test_a_full_disk_says_so_and_leaves_what_is_done(folders: Path, tmp_path: Pa
     assert contents(tmp_path / "latents") == contents(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(("gpus", "indices"), [(0, [None] * 4), (2, [0, 1, 0, 1])])
+def test_workers_take_the_gpus_in_turn(gpus: int, indices: list[int | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert [encoding.device(worker).index for worker in range(4)] == indices
+    assert _default_workers() == (gpus or len(os.sched_getaffinity(0)))
+
+
+def test_a_worker_is_told_its_index(tmp_path: Path) -> None:
+    for count in (1, 2):
+        numbers = list(workers.run(range(4), noting, {"folder": tmp_path}, count))
+        assert sorted(numbers) == [0, 1, 2, 3]
+        assert [(tmp_path / str(number)).read_text() for number in range(4)] == [str(n % count) for n in range(4)]
+
+
 def test_a_worker_that_dies_ends_it_with_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"A worker process ended with exit code -9, probably because memory ran out"):
         list(workers.run([0, 1, 2], dying, {}, 2))
@@ -218,6 +237,29 @@ def test_folders_tars_and_patterns_are_recognised(folders: Path, tars: Path) -> 
         assert with_source(texts, str(source)).slots["dataset"].name == "webdataset"
     assert with_source({**texts, "dataset": "openmoji"}, str(tars)).slots["dataset"].name == "webdataset"
     assert with_source(texts, "openmoji").slots["dataset"].name == "openmoji"
+
+
+def test_the_advice_for_a_stream_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError) as refused:
+        refuse_stream(iter([1]))
+    (saved,) = re.findall(r"save_to_disk\('(.*?)'\)", str(refused.value))
+    (command,) = re.findall(r"`nanogen data (.*?)`", str(refused.value))
+    monkeypatch.chdir(tmp_path)
+    save_to_disk(Path(saved), [png(number) for number in range(4)])
+    words = [written(tmp_path, "imagenet", "") if word == "CONFIG" else word for word in command.split()]
+    ran = CliRunner().invoke(data, [*words, "--workers", "1"], catch_exceptions=False)
+    assert "Prepared 4 of 4 examples" in ran.output
+
+
+def save_to_disk(folder: Path, images: list[bytes]) -> None:
+    """As `datasets` writes a dataset with one class."""
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["a"]}}
+    rows = pyarrow.table({"image": [{"bytes": one, "path": None} for one in images], "label": [0] * len(images)})
+    rows = rows.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    folder.mkdir(parents=True)
+    with pyarrow.ipc.new_stream(folder / "data-00000-of-00001.arrow", rows.schema) as stream:
+        stream.write_table(rows)
+    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
 
 
 def test_other_options_of_the_dataset_stay(tars: Path) -> None:

@@ -41,8 +41,8 @@ def files_of(root: Path, split: str) -> list[Path]:
 
 
 def is_saved(folder: Path) -> bool:
-    """Return whether a folder was written by `save_to_disk`."""
-    return is_file(folder / DICTIONARY) or is_file(folder / STATE)
+    """Return whether a folder, or its folder `train`, was written by `save_to_disk`."""
+    return any(is_file(file) for file in (folder / DICTIONARY, folder / STATE, folder / "train" / STATE))
 
 
 def parquet_files(root: Path, split: str) -> list[Path]:

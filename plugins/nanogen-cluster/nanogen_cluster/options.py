@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -14,11 +15,18 @@ from nanogen_core.validators import at_least, between
 LOCAL, SLURM = "local", "slurm"
 
 
-def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def job_options(*, local_gpus: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add `--executor`, `--gpus-per-job`, `--hours`, `--partition`, `--slurm` and `--wait` to a command.
 
     The command receives `executor` (str), `resources` (Resources) and `wait` (bool).
+
+    Args:
+        local_gpus: Whether the command uses `--gpus-per-job` on this machine. Otherwise it is refused there.
     """
+    return partial(_with_job_options, local_gpus=local_gpus)
+
+
+def _with_job_options(command: Callable[..., Any], *, local_gpus: bool) -> Callable[..., Any]:
 
     def with_resources(
         *,
@@ -31,6 +39,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         **others: Any,
     ) -> Any:
         used = {
+            "--gpus-per-job": gpus_per_job is not None and not local_gpus,
             "--hours": hours is not None,
             "--partition": partition is not None,
             "--slurm": slurm,

@@ -64,6 +64,9 @@ class LocalQueue:
     has_dependencies = False  # whether `submit` accepts `after`
     _processes: list[subprocess.Popen[bytes]] = field(factory=list)
 
+    def refuse_missing(self) -> None:
+        """Do nothing: this machine exists."""
+
     def submit(
         self, command: Callable[[], Any], logs: Path, *, title: str, attempt: int = 1, after: Sequence[Submission] = ()
     ) -> Submission:
@@ -152,6 +155,13 @@ class SlurmQueue:
     has_dependencies = True
     resources: Resources
 
+    def refuse_missing(self) -> None:
+        """Raise NanoGenError if this machine has no `sbatch`."""
+        if shutil.which("sbatch") is None:
+            raise NanoGenError(
+                "`sbatch` was not found: run this command on a login node of a SLURM cluster, or use --executor local."
+            )
+
     def submit(
         self, command: Callable[[], Any], logs: Path, *, title: str, attempt: int = 1, after: Sequence[Submission] = ()
     ) -> Submission:
@@ -167,6 +177,7 @@ class SlurmQueue:
         Raises:
             NanoGenError: SLURM is missing, or refuses the job.
         """
+        self.refuse_missing()
         executor = _slurm_executor(logs, self.resources, title, [one.job.job_id for one in after])
         with _submission_errors():
             job = executor.submit(command)
@@ -184,6 +195,7 @@ class SlurmQueue:
             title: Name of the jobs.
             after: Numbers of jobs that must succeed first.
         """
+        self.refuse_missing()
         executor = _slurm_executor(logs, self.resources, title, after)
         with _submission_errors():
             return [job.job_id for job in executor.submit_array(commands)]
@@ -227,10 +239,12 @@ def _slurm_executor(logs: Path, resources: Resources, title: str, after: Sequenc
     further: dict[str, Any] = {"requeue": True, **resources.slurm}
     if after:
         further |= {"dependency": f"afterok:{':'.join(after)}", "kill_on_invalid_dep": "yes"}
+    cpus = resources.slurm.get("cpus_per_task")  # SLURM 22.05 and later: srun does not inherit it
     executor.update_parameters(
         job_name=title.replace(" ", "-"),
         stderr_to_stdout=True,
         setup=["export PYTHONSAFEPATH=1"],
+        srun_args=[] if cpus is None else [f"--cpus-per-task={cpus}"],
         additional_parameters=further,
         **resources.parameters,
     )
@@ -240,10 +254,6 @@ def _slurm_executor(logs: Path, resources: Resources, title: str, after: Sequenc
 @contextmanager
 def _submission_errors() -> Iterator[None]:
     """Turn a failed submission into a NanoGenError."""
-    if shutil.which("sbatch") is None:
-        raise NanoGenError(
-            "`sbatch` was not found: run this command on a login node of a SLURM cluster, or use --executor local."
-        )
     try:
         yield
     except (FailedJobError, FailedSubmissionError) as error:

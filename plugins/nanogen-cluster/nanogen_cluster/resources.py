@@ -14,7 +14,7 @@ from nanogen_files.errors import ConfigError
 #: Options of sbatch that have their own option or that the job needs.
 RESERVED = {
     "time": "use --hours",
-    "gpus_per_node": "use --gpus-per-job",
+    **dict.fromkeys(("gpus", "gpus_per_node", "gpus_per_task"), "use --gpus-per-job"),
     "partition": "use --partition",
     **dict.fromkeys(
         ("array", "dependency", "error", "job_name", "kill_on_invalid_dep", "nodes", "ntasks_per_node", "open_mode",
@@ -58,7 +58,8 @@ def sbatch_options(words: Sequence[str]) -> dict[str, str | bool]:
         name = key.lstrip("-").replace("-", "_")
         if not name.isidentifier():
             raise ConfigError(f"--slurm {word}: write KEY=VALUE with an option of sbatch, such as mem=64G.")
-        if name in RESERVED:
-            raise ConfigError(f"--slurm {word} is not possible: {RESERVED[name]}.")
+        reserved = "gpus" if name == "gres" and value.startswith("gpu") else name
+        if reserved in RESERVED:
+            raise ConfigError(f"--slurm {word} is not possible: {RESERVED[reserved]}.")
         options[name] = value if equals else True
     return options

@@ -157,9 +157,9 @@ def remote_file(url: str, patience: float = PATIENCE) -> RemoteFile:
     return RemoteFile(url, size, version, patience)
 
 
-def matches(pattern: str) -> list[str]:
+def matches(pattern: str, patience: float = PATIENCE) -> list[str]:
     """Return the URLs of an object store that match a pattern with `*`, sorted. Raises DataError for an HTTP server."""
-    return _patiently(lambda end: _store(pattern).matches(pattern), pattern, PATIENCE)
+    return _patiently(lambda end: _store(pattern).matches(pattern), pattern, patience)
 
 
 def over_files(function: Callable[[Any], T], files: Iterable[Any], *, remote: bool) -> list[T]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -37,6 +38,16 @@ class Hub:
     def files(self, name: str, revision: str = "main") -> dict[str, bytes] | None:
         branches = self.repos[name]
         return next((files for branch, files in branches.items() if revision in (branch, commit_of(files))), None)
+
+    def settings(self, folder: Path) -> dict[str, Any]:
+        """Return the constants of huggingface_hub for this server, with an empty cache and no saved token."""
+        return {
+            "ENDPOINT": self.url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": self.url + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HUB_CACHE": str(folder / "cache"),
+            "HF_TOKEN_PATH": str(folder / "no-token"),
+            "HF_HUB_DISABLE_XET": True,
+        }
 
 
 def commit_of(files: dict[str, bytes]) -> str:

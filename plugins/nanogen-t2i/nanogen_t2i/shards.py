@@ -42,23 +42,23 @@ def stored_tars(text: str, setting: str, patience: float = PATIENCE) -> list[Loc
     Args:
         text: A file, folder, pattern or URL.
         setting: The name of the option, for error messages.
-        patience: Seconds that a read of a remote tar may take, including retries.
+        patience: Seconds that a read of a remote tar, or a listing, may take, including retries.
 
     Raises:
         DataError: A tar is missing or named twice.
     """
     if not is_url(text):
         return [LocalFile(path) for path in tars_of(text, setting)]
-    urls = [url for part in _NEXT_URL.split(text) for url in _urls(part, setting)]
+    urls = [url for part in _NEXT_URL.split(text) for url in _urls(part, setting, patience)]
     _refuse_twice(text, urls, setting)
     return over_files(lambda url: remote_file(url, patience), urls, remote=True)
 
 
-def _urls(pattern: str, setting: str) -> list[str]:
+def _urls(pattern: str, setting: str, patience: float) -> list[str]:
     """Return the URLs of a pattern with braces, and with `*` for object stores."""
     found: list[str] = []
     for url in expand(pattern):
-        urls = matches(url) if "*" in url else [url]
+        urls = matches(url, patience) if "*" in url else [url]
         if not urls:
             raise DataError(f"No file matches {shown(url, LONGEST)}. Correct `{setting}`.")
         found += urls

@@ -341,6 +341,15 @@ def test_an_object_store_is_read_through_fsspec() -> None:
         examples("memory://tars/2.tar")
 
 
+def test_a_listing_that_fails_ends_after_the_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(self: Any, path: str) -> list[str]:
+        raise OSError("reset by peer")
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "glob", failing)
+    with pytest.raises(DataError, match=r"reset by peer \(\d attempts? in 0\.3 seconds\)"):
+        examples("memory://tars/*.tar", patience=0.3)
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> Any:
         raise ImportError("Install s3fs to access S3")

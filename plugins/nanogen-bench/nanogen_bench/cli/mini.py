@@ -40,18 +40,22 @@ PLAN = "mini"
     show_default=True,
     help="How often to repeat a job that ends without a result or an error message.",
 )
-@job_options
+@job_options(local_gpus=True)
 @click.option(
     "--dry-run",
     is_flag=True,
     help="Only print the cost of the unfinished runs. With --executor slurm, also write their scripts for sbatch into"
     " the folder OUTPUT.scripts, for inspection.",
 )
-@click.option("--gpu-tflops", type=Number(float, positive), help="For --dry-run: the GPU's dense bf16 TFLOP/s.")
+@click.option(
+    "--gpu-tflops",
+    type=Number(float, positive),
+    help="For --dry-run: the GPU's dense bf16 TFLOP/s; by default those of an H100.",
+)
 @click.option(
     "--utilisation",
     type=Number(float, between(0, 1, above=True)),
-    help="For --dry-run: share of --gpu-tflops that a training reaches (MFU).",
+    help="For --dry-run: share of the peak that a training reaches (MFU); by default 0.4.",
 )
 @click.option(
     "--measured",

@@ -41,7 +41,8 @@ def experiment(
         The runs that failed or whose results are damaged.
 
     Raises:
-        NanoGenError: The plan, one of its configurations or `only` is wrong. Nothing has started then.
+        NanoGenError: The plan, one of its configurations or `only` is wrong, or SLURM is missing. Nothing has started
+            or been written then.
         TrainingError: The folder is not an experiment folder, belongs to another plan, or has an edited `plan.yaml`. Or
             another process works in it.
         Stopped: The experiment was interrupted.
@@ -52,6 +53,8 @@ def experiment(
     for job in todo:
         resolved(job)
     _refuse_others(output, plan)
+    if any(job.result is None and job.damage is None for job in todo):
+        queue.refuse_missing()
     with folder_lock(output / LOCK, lambda holder: _busy(output, holder)):
         _refuse_others(output, plan)
         _write_plan(output / PLAN, raw)

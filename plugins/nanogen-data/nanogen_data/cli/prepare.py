@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 @click.argument("source")
 @click.argument("destination", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--config", required=True, help="Configuration to train later: a YAML file or a recipe's name.")
-@click.option("--workers", type=WORKERS, help="Worker processes; default: one per CPU.")
+@click.option("--workers", type=WORKERS, help="Worker processes; default: one per GPU, or per CPU without GPUs.")
 @click.option("--shard-size", type=BATCH, default=1000, show_default=True, help="Examples per shard.")
 @click.option("--batch-size", type=BATCH, default=32, show_default=True, help="Images per encoding batch.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
 @click.option("--jobs", type=FEW, help="Number of SLURM jobs that divide the shards.")
-@job_options
+@job_options(local_gpus=False)
 @overrides
 def prepare(
     source: str,
@@ -65,14 +65,14 @@ def prepare(
 
     if (executor == SLURM) != (jobs is not None):
         raise click.UsageError("--executor slurm and --jobs, the number of jobs, belong together: give both, or none.")
-    options = Options(shard_size=shard_size, batch_size=batch_size, dtype=dtype, workers=workers or _cpus())
+    options = Options(shard_size=shard_size, batch_size=batch_size, dtype=dtype)
     if jobs is not None:
         manifest = _submit(resolved, destination, options, workers, jobs, resources, wait)
         if manifest is None:
             return
     else:
         refuse_submitted(logs_beside(destination))
-        manifest = prepare(resolved, destination, options, _report())
+        manifest = prepare(resolved, destination, evolve(options, workers=workers or _default_workers()), _report())
     size = sum(shard["bytes"] for shard in manifest.shards) / 1e6
     skipped = sum(manifest.skipped.values())
     click.echo(
@@ -92,14 +92,14 @@ def prepare_part(
     Args:
         config: The configuration as plain values.
         folder: Folder to write.
-        options: Sizes and dtype. Its field `workers` is meant for the submitting machine and is ignored.
-        workers: Number of workers; None for one per CPU of the job.
+        options: Sizes and dtype. Its field `workers` is ignored.
+        workers: Number of workers; None for one per GPU of the job, or per CPU without GPUs.
         part: Index of the part.
         parts: Number of parts.
     """
     from nanogen_data.precomputed import prepare
 
-    prepare.prepare_part(config, folder, evolve(options, workers=workers or _cpus()), part, parts, _report())
+    prepare.prepare_part(config, folder, evolve(options, workers=workers or _default_workers()), part, parts, _report())
 
 
 def complete(config: dict[str, Any], folder: Path, options: Options, workers: int | None) -> Manifest:
@@ -107,7 +107,7 @@ def complete(config: dict[str, Any], folder: Path, options: Options, workers: in
     from nanogen_core.config import resolve
     from nanogen_data.precomputed import prepare
 
-    return prepare.prepare(resolve(config), folder, evolve(options, workers=workers or _cpus()), _report())
+    return prepare.prepare(resolve(config), folder, evolve(options, workers=workers or _default_workers()), _report())
 
 
 def _submit(
@@ -140,8 +140,12 @@ def _submit(
     return cast("Manifest | None", manifest)
 
 
-def _cpus() -> int:
-    """Return the number of CPUs that this process may use."""
+def _default_workers() -> int:
+    """Return the number of GPUs that this process may use, or of CPUs without GPUs."""
+    import torch
+
+    if gpus := torch.cuda.device_count():
+        return gpus
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -30,15 +30,18 @@ class Encoder:
         variants: Number of variants of an image, such as 2 with horizontal flips.
         dtype: Name of the dtype to store.
         batch_size: Images per encoding batch.
+        worker: Index of the worker process, which selects its GPU.
     """
 
-    def __init__(self, parts: Assembly, reading: Reading, *, variants: int, dtype: str, batch_size: int):
+    def __init__(
+        self, parts: Assembly, reading: Reading, *, variants: int, dtype: str, batch_size: int, worker: int = 0
+    ):
         self._examples, self._transform = reading
         self._tokenizer, self._conditioner = parts["tokenizer"], parts["conditioner"]
         self._variants, self._batch_size = variants, batch_size
         self._dtype: torch.dtype = getattr(torch, dtype)
         self._missing = MissingCaptions()
-        self._device = device()
+        self._device = device(worker)
         for part in (self._tokenizer, self._conditioner):
             if callable(getattr(part, "to", None)):
                 part.to(self._device)
@@ -142,9 +145,10 @@ def _finite(tensors: Sequence[Tensor]) -> bool:
     return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
-def device() -> torch.device:
-    """Return the CUDA device if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def device(worker: int) -> torch.device:
+    """Return the device of a worker: the GPUs in turn, or the CPU without GPUs."""
+    gpus = torch.cuda.device_count()
+    return torch.device(f"cuda:{worker % gpus}" if gpus else "cpu")
 
 
 @contextmanager

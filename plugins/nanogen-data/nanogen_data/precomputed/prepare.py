@@ -218,17 +218,23 @@ def _worker(resolved: Resolved, folder: Path, target: Manifest) -> dict[str, Any
     return {"config": resolved.as_dict(), "folder": folder, "target": target}
 
 
-def build(*, config: Mapping[str, Any], folder: Path, target: Manifest) -> workers.Make:
+def build(*, config: Mapping[str, Any], folder: Path, target: Manifest, worker: int) -> workers.Make:
     """Return a function that writes the shard with a given number. Each worker process calls `build` once.
 
     Args:
         config: The configuration as plain values.
         folder: Folder to write.
         target: Manifest with the sizes and dtype.
+        worker: Index of the worker process.
     """
     parts = Assembly(resolve(config))
     encoding = Encoder(
-        parts, reading_of(parts), variants=target.variants, dtype=target.dtype, batch_size=target.batch_size
+        parts,
+        reading_of(parts),
+        variants=target.variants,
+        dtype=target.dtype,
+        batch_size=target.batch_size,
+        worker=worker,
     )
 
     def make(number: int) -> None:

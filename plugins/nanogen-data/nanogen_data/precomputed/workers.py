@@ -22,8 +22,8 @@ def run(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str
 
     Args:
         numbers: Indices of the shards to write.
-        build: Called in the worker process. Returns the function that writes a shard.
-        options: Keyword arguments of `build`.
+        build: Called in the worker process with its index `worker`. Returns the function that writes a shard.
+        options: Further keyword arguments of `build`.
         workers: Number n of processes. With 1, this process does the work.
 
     Raises:
@@ -31,9 +31,12 @@ def run(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str
             both cases the other workers are terminated.
     """
     if workers == 1:
-        yield from _run_here(numbers, build, options)
+        yield from _run_here(numbers, build, {**options, "worker": 0})
         return
-    processes = [_start(numbers[first::workers], build, options) for first in range(min(workers, len(numbers)))]
+    processes = [
+        _start(numbers[worker::workers], build, {**options, "worker": worker})
+        for worker in range(min(workers, len(numbers)))
+    ]
     try:
         yield from _results(processes)
     finally:

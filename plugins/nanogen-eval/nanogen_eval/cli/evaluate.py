@@ -98,7 +98,7 @@ def _scales(context: click.Context, parameter: click.Parameter, text: str) -> li
     help="Seconds between saved states.",
 )
 @click.option("--jobs", type=FEW, help="Number of SLURM jobs that divide the images.")
-@job_options
+@job_options(local_gpus=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @overrides
 def evaluate(
@@ -180,6 +180,8 @@ def _submit(
     for name in ("scales", "keep_images"):
         if options[name]:
             raise click.UsageError(f"{SAMPLING_OPTIONS[name]} is not possible with --executor slurm: use torchrun.")
+    if (resources.gpus or 1) > 1:
+        raise click.UsageError("A job of `evaluate` uses one GPU. Set --gpus-per-job 1, and raise --jobs instead.")
     source = source.absolute()
     options = {**options, "output": options["output"] and options["output"].absolute()}
     work = ArrayWork(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
 from statistics import fmean
@@ -94,13 +94,26 @@ def cost_of(resolved: Resolved, *, classes: int, by_length: bool = False) -> Cos
         tokens=tokens,
         parameters=sum(p.numel() for p in backbone.parameters()),
         state_bytes=_state_bytes(parts["optimizer"], backbone),
-        flops=_mean_flops(steps),
+        flops=fmean(step.flops for step in steps),
         flops_by_length=shorter,
         activations=max(step.activations for step in steps),
         checkpointed=max(step.checkpointed for step in steps),
         copies=max(step.copies for step in steps),
         block_parameters=max(blocks, default=0),
     )
+
+
+def flops_of(resolved: Resolved, *, classes: int) -> float:
+    """Return `Cost.flops` of a configuration in less than half the time, because no memory is counted.
+
+    Args:
+        resolved: The configuration.
+        classes: Number of classes to assume if the dataset is not present.
+    """
+    parts = _parts(resolved, classes)
+    latent, condition = parts["latent"], parts["condition"]
+    with FakeTensorMode():
+        return _flops(parts["backbone"], parts["objective"], latent, condition)
 
 
 def _parts(resolved: Resolved, classes: int) -> Assembly:
@@ -131,8 +144,9 @@ class _Step:
     copies: int = 0
 
 
-def _mean_flops(steps: Iterable[_Step]) -> float:
-    return fmean(step.flops for step in steps)
+def _flops(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpec) -> float:
+    """Return the FLOPs per image, averaged over the kinds of step."""
+    return fmean(step.flops for step in _traced(net, objective, latent, spec, FEW)) / FEW
 
 
 def _flops_by_length(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpec) -> dict[int, float]:
@@ -140,17 +154,23 @@ def _flops_by_length(net: nn.Module, objective: Any, latent: LatentSpec, spec: C
     if not spec.padded:
         raise ConfigError("--caption-lengths needs captions, but this configuration has none. Remove the option.")
     lengths = sorted({1, (1 + spec.length) // 2, spec.length})
-    return {n: _mean_flops(_steps(net, objective, latent, evolve(spec, length=n))) for n in lengths}
+    return {n: _flops(net, objective, latent, evolve(spec, length=n)) for n in lengths}
 
 
 def _steps(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpec) -> Iterator[_Step]:
-    """Yield the cost of each kind of step; of one if the objective makes no choice."""
-    for choice in CHOICES:
-        rng = _FixedChoice(choice, FEW)
-        few, more = (_step(net, objective, latent, spec, r) for r in (rng, _FixedChoice(choice, MORE)))
+    """Yield the cost per image of each kind of step."""
+    traced = (_traced(net, objective, latent, spec, images) for images in (FEW, MORE))
+    for few, more in zip(*traced, strict=True):
         each = (more.activations - few.activations) // (MORE - FEW)
         checkpointed = (more.checkpointed - few.checkpointed) // (MORE - FEW)
         yield _Step(few.flops / FEW, each, checkpointed, few.activations - FEW * each)
+
+
+def _traced(net: nn.Module, objective: Any, latent: LatentSpec, spec: ConditionSpec, images: int) -> Iterator[_Step]:
+    """Yield a traced step of each kind; one step if the objective makes no choice."""
+    for choice in CHOICES:
+        rng = _FixedChoice(choice, images)
+        yield _step(net, objective, latent, spec, rng)
         if not rng.used:
             return
 
