@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from nanogen_dit.heads import cast
 from nanogen_dit.intermediates import features, read_intermediates
 from nanogen_dit.layers import EMBEDDING_STD, ZeroLinear
 from nanogen_dit.rope import RoPE
+from nanogen_files.adaptation import Adapted, Origin, zeroed
 from nanogen_jit.config import JiTConfig
 from nanogen_jit.layers import BottleneckPatch, ConditionTokens, JiTBlock, JiTHead
 
@@ -96,6 +97,11 @@ class JiT(nn.Module):
                 outputs[number + 1] = x
         value = cast(State(self.head(x[:, : self.geometry.tokens], signal)), state)
         return Prediction(value, features(requested, outputs, self.geometry))
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Start the embedding of t - r at zero if the pretrained weights lack it, so that the output is unchanged."""
+        missing = self.interval is not None and not any(name.startswith("interval.") for name in state)
+        return zeroed(self, "interval.mlp_out") if missing else {}
 
     def _time(self, times: Times) -> Tensor:
         embedded: Tensor = self.time(1 - times.t)
