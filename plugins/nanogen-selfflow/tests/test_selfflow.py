@@ -215,6 +215,16 @@ def test_the_teacher_of_a_run_is_the_averaged_network(small: dict[str, Any], tmp
     assert all(found == pytest.approx(expected, abs=1e-5) for found, expected in cosines)
 
 
+def test_the_method_has_the_teacher_of_the_reproductions() -> None:
+    def decay(**options: Any) -> float:
+        resolved = resolve({"task": "imagenet", "dataset": "openmoji", "method": "self-flow", **options})
+        found: float = resolved.slots["stage"].config.ema_decay
+        return found
+
+    assert decay() == 0.9999
+    assert decay(stage={"name": "diffusion", "ema_decay": 0.99}) == 0.99
+
+
 def test_combinations_that_cannot_work_are_refused(small: dict[str, Any]) -> None:
     with pytest.raises(Incompatible, match=r"class token \(REG\)"):
         resolve({**small, "auxiliary": {"reg": {"teacher": "openmoji-classifier", "token": "mean"}}})
