@@ -83,6 +83,16 @@ def test_derivatives_that_compare_forward_passes_are_refused(small, derivative):
     resolve({**config, "backbone": {**sprint, "path_drop": 0.0}})
 
 
+@pytest.mark.parametrize("name", ["tread-lightning-dit", "sprint-ddt"])
+def test_a_target_of_a_second_forward_pass_is_refused(small, name):
+    """AlphaFlow's target would have the tokens of another route."""
+    config = {**with_backbone(small, name), "method": "alphaflow", "objective": {"name": "alphaflow"}}
+    with pytest.raises(Incompatible, match=f"objective 'alphaflow' is a second.*'{name}'.*Set `backbone.share: 0`"):
+        resolve(config)
+    without = {**config["backbone"], "share": 0.0} | ({"path_drop": 0.0} if name.startswith("sprint") else {})
+    resolve({**config, "backbone": without})
+
+
 def test_path_drop_guidance_replaces_the_classifier_free_one(small, tmp_path):
     config = {**with_backbone(small, "sprint-lightning-dit"), "guidance": {"path-drop": {"scale": 2.0}}}
     config["train"] |= {"steps": 1}
