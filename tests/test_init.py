@@ -249,6 +249,20 @@ def test_the_report_counts_every_tensor_and_is_in_the_record(small, tmp_path):
     assert "encoder.time.mlp_in.weight" in record["parts"]["backbone"]["fresh"]
 
 
+def test_the_report_names_the_networks_of_auxiliary_losses(small, tmp_path):
+    folder = saved(small, tmp_path / "base")
+    auxiliary = {"self-flow": {"block": 1, "teacher_block": 1}}  # with a head; `distill` of velocities has none
+    losses = {**auxiliary, "distill": {"teacher": str(folder)}}
+    training = train({**small, "auxiliary": losses}, tmp_path / "x", init=str(folder))
+    (note,) = (note for note in training.init.notes if "auxiliary" in note)
+    assert note.endswith("so these begin fresh: self-flow")
+    assert f"note: {note}" in str(training.init)
+    record = json.loads((tmp_path / "x" / "run.json").read_text(encoding="utf-8"))["init"]
+    assert note in record["notes"]
+    plain = train(small, tmp_path / "plain", init=str(folder))
+    assert not any("auxiliary" in note for note in plain.init.notes)
+
+
 def test_other_classes_make_the_class_embedding_fresh(config, base):
     facts = storage.read_json(base / "pipeline.json")
     facts["classes"] = list(reversed(facts["classes"]))
