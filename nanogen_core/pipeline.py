@@ -232,7 +232,7 @@ class Pipeline:
         nulls: dict[str, Any] = {}
         for kind in groups() & (layer := normalise(settings, [])).keys():
             saved = self.config.groups[kind]
-            for name in [name for name, options in layer[kind].items() if name not in saved and options is not None]:
+            for name in [n for n, options in layer[kind].items() if n not in saved and isinstance(options, dict)]:
                 defaults = normalise(registry().component(kind, name).what.defaults, []).get(kind, {})
                 if old := [each for each in saved if each not in layer[kind] and defaults.get(each, {}) is None]:
                     note = f"{kind}: {name!r} replaces {listing(old)}, whose options are dropped."

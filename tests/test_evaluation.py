@@ -18,6 +18,8 @@ from filelock import FileLock
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import ConfigError, NanoGenError
+from nanogen_core.guidance import ClassifierFree
+from nanogen_core.settings import ClassifierFreeConfig
 from nanogen_core.tensors import Batch
 from nanogen_core.testing.comparison import fill_zero_parameters
 from nanogen_data.loader import DataShard
@@ -319,6 +321,58 @@ def test_evaluating_during_a_training_does_not_change_it(small, tmp_path):
 
     plain, evaluated = trained(tmp_path / "plain", False), trained(tmp_path / "evaluated", True)
     assert all(torch.equal(plain[name], evaluated[name]) for name in plain)
+
+
+# -- guidance by name and as an object ---------------------------------------------------------------------------------
+
+
+def sampled_score(pipeline, guidance=None):
+    """Return the guidance in the settings of a score, its fingerprint, and the images."""
+    fill_zero_parameters(pipeline.backbone)
+    source = next(iter(Model(pipeline, 2, Sampling(guidance=guidance)).parts({"colour": TinyColour()}, 0)))[0]
+    (score,) = Evaluation(metrics={"colour": TinyColour()}, bootstrap=NONE).scores(
+        Model(pipeline, 2, Sampling(guidance=guidance)), [0]
+    )
+    return source.settings["sampling"]["guidance"], score.fingerprint, next(iter(source.read([range(2)]))).images
+
+
+def test_a_guidance_by_name_replaces_the_configured_ones(small):
+    plain = build_pipeline(small, guidance={"cfg": None})
+    named, configured = sampled_score(plain, "cfg"), sampled_score(build_pipeline(small, guidance={"cfg": {}}))
+    assert named[:2] == configured[:2]
+    assert torch.equal(named[2], configured[2])
+    assert not torch.equal(named[2], sampled_score(plain)[2])
+    own = build_pipeline(small, guidance={"cfg": {"scale": 3.0}})
+    assert sampled_score(own, "cfg")[:2] == sampled_score(own)[:2]  # it keeps the options of the configuration
+
+
+def test_the_options_of_a_guidance_object_are_part_of_the_fingerprint(small):
+    pipeline = build_pipeline(small)
+    first, second = (ClassifierFree(ClassifierFreeConfig(scale=scale)) for scale in (3.0, 5.0))
+    settings, fingerprint, images = sampled_score(pipeline, first)
+    assert settings == {"ClassifierFree": {"scale": 3.0, "t_min": 0.0, "t_max": 1.0, "channels": None}}
+    assert torch.equal(images, on_grid(pipeline.sample(pipeline.task.eval_batch(2, seed=0), seed=0, guidance=first)))
+    assert fingerprint == sampled_score(pipeline, second.with_scale(3.0))[1] != sampled_score(pipeline, second)[1]
+    assert [score.fingerprint for score in evaluate_pipeline(pipeline, 2, draws=0, guidance=first)] != [
+        score.fingerprint for score in evaluate_pipeline(pipeline, 2, draws=0, guidance=second)
+    ]
+
+
+def test_a_guidance_object_without_options_is_refused(small):
+    class Plain:
+        level = 1
+
+        def wrap(self, velocity_fn, null):
+            return velocity_fn
+
+    with pytest.raises(ConfigError, match="object of class 'Plain' does not state its options.*Set its attribute"):
+        evaluate_pipeline(build_pipeline(small), 2, draws=0, guidance=Plain())
+
+
+def test_a_search_for_the_scale_of_a_given_guidance_is_refused(small):
+    model = Model(build_pipeline(small), 2, Sampling(guidance="cfg"))
+    with pytest.raises(ConfigError, match=r"replaces `Sampling.guidance`: leave it out"):
+        Evaluation(metrics={"colour": TinyColour()}).searched(model, [1.0, 2.0], seeds=[0])
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------

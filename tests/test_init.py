@@ -25,7 +25,10 @@ BACKBONES = {
     "ddt": {"name": "ddt", "hidden": 16, "depth": 2, "heads": 1, "decoder_hidden": 16, "decoder_depth": 1}
     | {"decoder_heads": 1},
     "dit": {"name": "dit", "hidden": 16, "depth": 2, "heads": 1},
+    "jit": {"name": "jit", "hidden": 16, "depth": 2, "heads": 1, "bottleneck": 8, "patch_size": 1}
+    | {"in_context_start": 1},
 }
+SUMS = ("dit", "jit")  # backbones that always add the embedding of t - r to that of t
 
 
 @pytest.fixture(params=BACKBONES)
@@ -125,7 +128,7 @@ def test_another_size_needs_no_change_of_rotary_or_fixed_positions(config, base,
 
 @pytest.mark.parametrize("interval", ["sum", "tokens"])
 def test_from_flow_to_meanflow_each_time_embedding_keeps_its_meaning(config, base, interval, tmp_path):
-    options = {} if config["backbone"]["name"] == "dit" else {"interval": interval}
+    options = {} if config["backbone"]["name"] in SUMS else {"interval": interval}
     meanflow = {**config, "objective": "meanflow", "backbone": {**config["backbone"], **options}}
     state, report, before, pipeline = initialised(meanflow, base)
     tensors = given(base)
@@ -246,13 +249,28 @@ def test_the_report_counts_every_tensor_and_is_in_the_record(small, tmp_path):
     assert "encoder.time.mlp_in.weight" in record["parts"]["backbone"]["fresh"]
 
 
-def test_other_classes_make_the_class_embedding_fresh(small, tmp_path):
+def test_the_report_names_the_networks_of_auxiliary_losses(small, tmp_path):
     folder = saved(small, tmp_path / "base")
-    facts = storage.read_json(folder / "pipeline.json")
+    auxiliary = {"self-flow": {"block": 1, "teacher_block": 1}}  # with a head; `distill` of velocities has none
+    losses = {**auxiliary, "distill": {"teacher": str(folder)}}
+    training = train({**small, "auxiliary": losses}, tmp_path / "x", init=str(folder))
+    (note,) = (note for note in training.init.notes if "auxiliary" in note)
+    assert note.endswith("so these begin fresh: self-flow")
+    assert f"note: {note}" in str(training.init)
+    record = json.loads((tmp_path / "x" / "run.json").read_text(encoding="utf-8"))["init"]
+    assert note in record["notes"]
+    plain = train(small, tmp_path / "plain", init=str(folder))
+    assert not any("auxiliary" in note for note in plain.init.notes)
+
+
+def test_other_classes_make_the_class_embedding_fresh(config, base):
+    facts = storage.read_json(base / "pipeline.json")
     facts["classes"] = list(reversed(facts["classes"]))
-    storage.write_json(folder / "pipeline.json", facts)
-    _, report, _, _ = initialised(small, folder)
-    assert set(report.names("fresh")) == {"encoder.condition.proj.weight", "encoder.condition.learned"}
+    storage.write_json(base / "pipeline.json", facts)
+    state, report, before, _ = initialised(config, base)
+    condition = {name for name in state if ".condition." in name or name.startswith("condition.")}
+    assert set(report.names("fresh")) == condition
+    assert all(torch.equal(state[name], before[name]) for name in condition)
 
 
 def test_equal_files_in_another_place_are_the_same_condition(tmp_path):

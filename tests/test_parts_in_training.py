@@ -198,6 +198,12 @@ def test_other_settings_keep_the_trained_parts(pipeline):
         pipeline.reconfigured({"backbone": "ddt"})
 
 
+def test_a_pipeline_is_reconfigured_with_a_guidance_object(pipeline):
+    mine = ClassifierFree(ClassifierFreeConfig(scale=3.0))
+    others = dict.fromkeys(pipeline.config.groups["guidance"])
+    assert dict(pipeline.reconfigured({"guidance": {**others, "mine": mine}}).guidance) == {"mine": mine}
+
+
 class Stochastic:
     """Adds numbers of the rng: the definite number of steps and the keys are what a sampler receives."""
 

@@ -96,12 +96,12 @@ class InternalConfig:
     """Options of `Internal`.
 
     Args:
-        scale: Guidance scale w. 1 is no guidance.
+        scale: Guidance scale w. 1 is no guidance. The default is that of RAEv2's ImageNet samples (arXiv 2605.18324).
         null_scale: Guidance scale of the unconditional branch of classifier-free guidance. Null uses `scale`.
         t_min, t_max: Interval of times with guidance, both ends included.
     """
 
-    scale: float = field(default=1.0, validator=guidance_scale)
+    scale: float = field(default=1.78, validator=guidance_scale)
     null_scale: float | None = field(default=None, validator=validators.optional(guidance_scale))
     t_min: float = field(default=0.0, validator=unit)
     t_max: float = field(default=1.0, validator=[unit, not_below("t_min")])

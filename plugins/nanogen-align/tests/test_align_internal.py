@@ -15,6 +15,7 @@ from nanogen_core.sampling import velocity_field
 from nanogen_core.settings import ClassifierFreeConfig
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Prediction, State, Times
+from nanogen_core.testing import GuidanceContract
 from nanogen_flow.config import FlowConfig
 from nanogen_flow.objective import Flow
 from nanogen_train.logging import metrics_log
@@ -43,6 +44,18 @@ def guided(*wrappers, time=0.5, condition=LABELS):
         velocity_fn = wrapper.wrap(velocity_fn, NULL)
     value = velocity_fn(STATE, at(time), condition).value
     return value.latent[:, 0, 0, 0].tolist(), value.cls_token[:, 0].tolist()
+
+
+class TestContract(GuidanceContract):
+    @pytest.fixture
+    def guidance(self):
+        return Internal(InternalConfig())
+
+
+class TestContractWithBothScales(GuidanceContract):
+    @pytest.fixture
+    def guidance(self):
+        return Internal(InternalConfig(scale=1.4, null_scale=1.2))
 
 
 def test_internal_guidance_by_hand_leaves_the_class_token():
@@ -106,12 +119,17 @@ def test_a_pipeline_that_was_trained_without_the_head_refuses_it(small):
         pipeline.generate([1], guidance=None)
 
 
-def test_choosing_it_builds_and_trains_the_head_and_goes_inside_cfg(small, tmp_path):
-    small["guidance"] = {"cfg": {"scale": 2.0, "t_max": 1.0}, "internal": {"scale": 1.4}}
+@pytest.mark.parametrize(("task", "asked"), [("imagenet", 1), ("t2i", "a red apple")])
+def test_choosing_it_builds_and_trains_the_head_and_goes_inside_cfg(small, tmp_path, task, asked):
+    small |= {"task": task, "guidance": {"cfg": {"scale": 2.0, "t_max": 1.0}, "internal": {"scale": 1.4}}}
     pipeline = build_pipeline(small)
     assert list(pipeline.guidance) == ["internal", "cfg"]
     assert pipeline.backbone.internal_head is not None
     trained = Run(pipeline, tmp_path).train()
     assert metrics_log.read(tmp_path)[-1]["internal"] > 0
-    full, plain = (trained.generate([1], guidance=g, tensors=True) for g in (None, {"internal": 1.0}))
+    full, plain = (trained.generate([asked], guidance=g, tensors=True) for g in (None, {"internal": 1.0}))
     assert not torch.equal(full, plain)
+
+
+def test_by_default_it_guides(small):
+    assert resolve({**small, "guidance": "internal"}).groups["guidance"]["internal"].config.scale == 1.78

@@ -25,7 +25,7 @@ def nanogen_components() -> list[Component]:
             target="nanogen_alphaflow.objective:AlphaFlow",
             config="nanogen_alphaflow.config:AlphaFlowConfig",
             summary="AlphaFlow: a curriculum from flow matching to MeanFlow (arXiv 2510.20771)",
-            provides={"average-velocity"},  # the checks of nanogen-meanflow apply
+            provides={"average-velocity", "second-pass"},  # the checks of nanogen-meanflow apply
             needs={"backbone": {"two-time", "jvp"}},
             defaults={"guidance": {"cfg": None}, "sampler": {"name": "euler", "steps": 1}},
         )

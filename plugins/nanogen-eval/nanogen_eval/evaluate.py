@@ -12,7 +12,7 @@ import torch
 from attrs import evolve, field, frozen
 
 from nanogen_core.errors import ConfigError, NanoGenError
-from nanogen_core.pipeline import Pipeline
+from nanogen_core.pipeline import GuidanceChoice, Pipeline
 from nanogen_data.loader import DataShard
 from nanogen_eval import gather, intervals, progress, seal
 from nanogen_eval.entry import Entry, combined, entries, settings
@@ -20,7 +20,7 @@ from nanogen_eval.image_writer import FOLDER as IMAGES
 from nanogen_eval.image_writer import MARKER, ImageWriter
 from nanogen_eval.isolated_rng import isolated_rng
 from nanogen_eval.measure import measure, no_report, restore
-from nanogen_eval.options import BootstrapConfig, EvalOptions, ProgressCallback, Search
+from nanogen_eval.options import BootstrapConfig, EvalOptions, ProgressCallback, Sampling, Search
 from nanogen_eval.protocols import Metric
 from nanogen_eval.record import FILE, read_scores, write_scores
 from nanogen_eval.score import Score, fingerprint
@@ -33,7 +33,13 @@ SEARCH_RESULTS = ("sampling", "guidance", "searched")  # facts about a source th
 
 
 def evaluate_pipeline(
-    pipeline: Pipeline, count: int, *, seed: int = 0, batch_size: int = 256, draws: int | None = None
+    pipeline: Pipeline,
+    count: int,
+    *,
+    seed: int = 0,
+    guidance: GuidanceChoice = None,
+    batch_size: int = 256,
+    draws: int | None = None,
 ) -> list[Score]:
     """Score samples of a pipeline with the metrics of its configuration. Writes no files.
 
@@ -41,6 +47,7 @@ def evaluate_pipeline(
         pipeline: The model to evaluate.
         count: Number of samples.
         seed: Seed of the sampling noise.
+        guidance: A scale, scales by name, a name or an object, as in `Sampling`. None: as configured.
         batch_size: Samples per batch.
         draws: Bootstrap draws per interval. 0 for no intervals; None for the default of each metric.
 
@@ -52,7 +59,7 @@ def evaluate_pipeline(
         options=EvalOptions(batch_size=batch_size),
         bootstrap=BootstrapConfig(draws=draws),
     )
-    return evaluation.scores(Model(pipeline, count), [seed])
+    return evaluation.scores(Model(pipeline, count, Sampling(guidance=guidance)), [seed])
 
 
 @frozen
@@ -165,8 +172,13 @@ class Evaluation:
             The model with the best scale and the record of the search.
 
         Raises:
-            ConfigError: No metric computes the score `by`.
+            ConfigError: No metric computes the score `by`, or the model has a guidance that the search would replace.
         """
+        if model.sampling.guidance is not None:
+            raise ConfigError(
+                "A search for the guidance scale replaces `Sampling.guidance`: leave it out. Choose the guidance by"
+                " `pipeline.reconfigured`."
+            )
         seed = max(seeds, default=-1) + 1
         quick = evolve(self, bootstrap=BootstrapConfig(draws=0), keep_images=False)
         with isolated_rng(), quick._locked():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from attrs import field, frozen, validators
@@ -43,15 +43,16 @@ class Sampling:
 
     Attributes:
         steps: Number of sampling steps; None for that of the pipeline's configuration.
-        guidance: One guidance scale, or a scale for each guidance by its name; None for the scales of the pipeline's
-            configuration.
+        guidance: As in `Pipeline.generate`: the scale of the outermost guidance, or a mapping of guidance names to
+            scales. An object, or the name of an installed guidance, replaces the configured guidances. An object states
+            its options in the attribute `config`, an attrs instance. None: as configured.
         rounding: "round" or "truncate", a key of `nanogen_files.images.RULES`.
         tf32: Whether sampling uses TF32 on an NVIDIA GPU. Metrics never use it.
         search: The result of a guidance search; None without a search.
     """
 
     steps: int | None = field(default=None, validator=validators.optional(sampling_steps))
-    guidance: float | Mapping[str, float] | None = None
+    guidance: Any = None  # `nanogen_core.pipeline.GuidanceChoice`, which imports torch
     rounding: str = "round"
     tf32: bool = True
     search: Search | None = None

@@ -12,7 +12,7 @@ from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, ForwardPass, Losses, Prediction, State, Times, per_sample
 from nanogen_flow.config import FlowConfig
-from nanogen_flow.times import logit_normal, sampling_grid, shifted
+from nanogen_flow.times import logit_normal, sampling_grid, shifted, uniform
 
 
 class Flow:
@@ -129,9 +129,13 @@ class Flow:
         return sampling_grid(steps, self.sample_shift)
 
     def times(self, rng: KeyedRNG) -> Tensor:
-        """Draw training times [B]: logit-normal, then shifted."""
-        t = logit_normal(rng.normal("time", ()), self.config.time_mean, self.config.time_std)
-        return shifted(t, self.shift)
+        """Draw training times [B]: logit-normal or uniform, then shifted."""
+        return self.times_of(rng.normal("time", ()))
+
+    def times_of(self, normal: Tensor) -> Tensor:
+        """Map standard normal numbers to training times, elementwise."""
+        mean, std = self.config.time_mean, self.config.time_std
+        return shifted(uniform(normal) if mean is None else logit_normal(normal, mean, std), self.shift)
 
     def noise(self, rng: KeyedRNG) -> State:
         """Draw the state at t = 1: standard normal numbers for the latent, and for the class token (REG)."""

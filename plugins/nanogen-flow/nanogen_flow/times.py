@@ -16,6 +16,12 @@ def logit_normal(normal: Tensor, mean: float, std: float) -> Tensor:
     return torch.sigmoid(mean + std * normal)
 
 
+def uniform(normal: Tensor) -> Tensor:
+    """Map standard normal numbers to uniform times in [0, 1], elementwise, by their distribution function."""
+    t: Tensor = torch.special.ndtr(normal)
+    return t
+
+
 def sampling_grid(steps: int, shift: float) -> Tensor:
     """Return `steps + 1` float64 times from 1 to 0: a uniform grid, then shifted."""
     return shifted(torch.linspace(1, 0, steps + 1, dtype=torch.float64), shift)

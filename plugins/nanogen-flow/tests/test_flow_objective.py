@@ -129,6 +129,20 @@ def test_times_are_logit_normal_before_the_shift() -> None:
     assert abs(float(logits.std()) - 0.8) < 0.03
 
 
+def test_times_without_a_mean_are_uniform_before_the_shift() -> None:
+    """The Kolmogorov-Smirnov distance to F(t) = t / (3 - 2 t), the uniform times after a shift of 3."""
+    t = np.sort(Flow(FlowConfig(time_mean=None, shift=3.0), latent=LATENT).times(KeyedRNG(0, range(4000))).numpy())
+    expected = t / (3 - 2 * t)
+    ranks = np.arange(len(t) + 1) / len(t)
+    distance = max(np.abs(expected - ranks[1:]).max(), np.abs(expected - ranks[:-1]).max())
+    assert distance < 1.95 / len(t) ** 0.5  # of 1000 samples of this distribution, one is further away
+
+
+def test_uniform_times_have_no_deviation() -> None:
+    with pytest.raises(ConfigError, match=r"objective.*time_std: uniform times \(time_mean: null\) have no deviation"):
+        structure({"time_mean": None, "time_std": 0.8}, FlowConfig, "objective")
+
+
 def test_the_shift_is_derived_from_the_latent() -> None:
     assert Flow(FlowConfig(), latent=LatentSpec(4, 32, 32)).shift == 1.0
     flow = Flow(FlowConfig(), latent=LatentSpec(768, 16, 16))

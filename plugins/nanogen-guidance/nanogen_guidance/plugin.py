@@ -32,6 +32,7 @@ def nanogen_components() -> list[Component]:
             name="cfg-zero-star",
             target="nanogen_guidance.zero_star:CFGZeroStar",
             config="nanogen_guidance.config:CFGZeroStarConfig",
+            needs={"objective": {"instantaneous-velocity"}},
             defaults=REPLACES_CFG,
             summary="CFG-Zero*: optimized scale of the unconditional velocity, zero-init (arXiv 2503.18886)",
         ),

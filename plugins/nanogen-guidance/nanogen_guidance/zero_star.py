@@ -6,10 +6,12 @@ import torch
 from attrs import define, evolve
 from torch import Tensor
 
+from nanogen_core.errors import Incompatible
 from nanogen_core.guidance import branches
-from nanogen_core.protocols import VelocityFn
+from nanogen_core.protocols import Objective, VelocityFn
 from nanogen_core.tensors import Condition, Prediction, State, Times, per_sample
 from nanogen_guidance.config import CFGZeroStarConfig
+from nanogen_samplers.path import is_straight
 
 SMALL = 1e-8  # added to |v_u|^2, as in the published code
 
@@ -24,16 +26,30 @@ class CFGZeroStar:
 
     Guidance applies to each evaluation at a time t with t_min <= t <= t_max. Zero-init does not depend on this
     interval. For w = 1, the result is v_c, without zero-init.
+
+    Args:
+        config: Scale, zero-init and interval.
+        objective: The objective of the guided pipeline.
+
+    Raises:
+        Incompatible: `zero_steps` is not 0, and the path of the objective is not x_t = (1 - t) data + t noise. On other
+            paths a state that stays has the variance of another time.
     """
 
     level = 1
 
-    def __init__(self, config: CFGZeroStarConfig):
+    def __init__(self, config: CFGZeroStarConfig, *, objective: Objective):
+        if config.zero_steps and not is_straight(objective):
+            raise Incompatible(
+                "guidance.cfg-zero-star: zero-init needs the path x_t = (1 - t) data + t noise, and this objective has"
+                " another one. Set `guidance.cfg-zero-star.zero_steps: 0`."
+            )
         self.config = config
+        self.objective = objective
 
     def with_scale(self, scale: float) -> CFGZeroStar:
         """Return this guidance with another scale w."""
-        return CFGZeroStar(evolve(self.config, scale=float(scale)))
+        return CFGZeroStar(evolve(self.config, scale=float(scale)), objective=self.objective)
 
     def wrap(self, velocity_fn: VelocityFn, null: Condition) -> VelocityFn:
         """Return the guided velocity function of one sampling run. A guided call evaluates 2B rows at once."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from nanogen_core.errors import Incompatible
 from nanogen_core.guidance import ClassifierFree
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.sampling import Euler, Heun
@@ -15,6 +16,7 @@ from nanogen_core.settings import ClassifierFreeConfig, SamplerConfig
 from nanogen_core.specs import LatentSpec
 from nanogen_core.tensors import Condition, Prediction, SharedTimes, State, Times, per_sample
 from nanogen_core.testing import GuidanceContract
+from nanogen_edm import EDM, EDMConfig
 from nanogen_flow.config import FlowConfig
 from nanogen_flow.objective import Flow
 from nanogen_guidance import (
@@ -79,19 +81,23 @@ def public(name, **options):
     return guider
 
 
+def zero_star(objective=None, **options):
+    return CFGZeroStar(CFGZeroStarConfig(**options), objective=objective or FLOW)
+
+
 # -- contracts -------------------------------------------------------------------------------------------------------
 
 
 class TestZeroStarContract(GuidanceContract):
     @pytest.fixture
     def guidance(self):
-        return CFGZeroStar(CFGZeroStarConfig(scale=3.0, zero_steps=0))
+        return zero_star(scale=3.0, zero_steps=0)
 
 
 class TestZeroInitContract(GuidanceContract):
     @pytest.fixture
     def guidance(self):
-        return CFGZeroStar(CFGZeroStarConfig(scale=3.0))
+        return zero_star(scale=3.0)
 
 
 class TestProjectedContract(GuidanceContract):
@@ -127,7 +133,7 @@ class TestAutoGuidanceContract(GuidanceContract):
 @pytest.mark.parametrize("scale", [0.5, 1.5, 7.5])
 def test_cfg_zero_star_agrees_with_diffusers(scale):
     conditional, unconditional = state_of("c"), state_of("u")
-    guidance = CFGZeroStar(CFGZeroStarConfig(scale=scale, zero_steps=0))
+    guidance = zero_star(scale=scale, zero_steps=0)
     found = guidance.wrap(answering(conditional, unconditional), NULL)(state_of("x"), at(0.5), LABELS).value
     guider = public("ClassifierFreeZeroStarGuidance", guidance_scale=scale, zero_init_steps=1)
     for one, c, u in zip(found, conditional, unconditional, strict=True):
@@ -137,7 +143,7 @@ def test_cfg_zero_star_agrees_with_diffusers(scale):
 def test_the_scaled_unconditional_velocity_is_the_nearest_to_the_conditional_one():
     """The paper's definition of k: it minimises |v_c - k v_u|. With w = 0 the result is k v_u."""
     conditional, unconditional = state_of("c"), state_of("u")
-    guidance = CFGZeroStar(CFGZeroStarConfig(scale=0.0, zero_steps=0))
+    guidance = zero_star(scale=0.0, zero_steps=0)
     nearest = guidance.wrap(answering(conditional, unconditional), NULL)(state_of("x"), at(0.5), LABELS).value.latent
     solved = torch.linalg.lstsq(unconditional.latent.flatten(1)[..., None], conditional.latent.flatten(1)[..., None])
     assert torch.allclose(nearest, per_sample(solved.solution.flatten(), nearest) * unconditional.latent, atol=1e-5)
@@ -146,7 +152,7 @@ def test_the_scaled_unconditional_velocity_is_the_nearest_to_the_conditional_one
 @pytest.mark.parametrize("zero_steps", [0, 1, 3])
 def test_the_first_steps_of_euler_do_not_move(zero_steps):
     one = State(torch.ones(ROWS, *LATENT.shape))
-    field = CFGZeroStar(CFGZeroStarConfig(scale=2.0, zero_steps=zero_steps)).wrap(answering(one, one), NULL)
+    field = zero_star(scale=2.0, zero_steps=zero_steps).wrap(answering(one, one), NULL)
     for _ in range(2):  # the second run begins anew, because its time is later
         rng = KeyedRNG(0, range(ROWS))
         ends = Euler(SamplerConfig()).sample(FLOW, field, State(draw("x")), LABELS, 10, rng)
@@ -155,7 +161,7 @@ def test_the_first_steps_of_euler_do_not_move(zero_steps):
 
 def test_with_heun_the_first_step_is_half_of_the_velocity_at_its_end():
     one = State(torch.ones(ROWS, *LATENT.shape))
-    field = CFGZeroStar(CFGZeroStarConfig(scale=2.0)).wrap(answering(one, one), NULL)
+    field = zero_star(scale=2.0).wrap(answering(one, one), NULL)
     ends = Heun(SamplerConfig()).sample(FLOW, field, State(draw("x")), LABELS, 10, KeyedRNG(0, range(ROWS)))
     assert torch.allclose(draw("x") - ends.latent, torch.tensor(0.95), atol=1e-5)
 
@@ -167,9 +173,17 @@ def test_zero_init_does_not_evaluate_the_network_and_ends_after_its_steps():
         calls.append((float(times.t[0]), len(state.latent)))
         return Prediction(state)
 
-    field = CFGZeroStar(CFGZeroStarConfig(scale=2.0, zero_steps=1, t_max=0.6)).wrap(velocity_fn, NULL)
+    field = zero_star(scale=2.0, zero_steps=1, t_max=0.6).wrap(velocity_fn, NULL)
     Euler(SamplerConfig()).sample(FLOW, field, State(draw("x")), LABELS, 4, KeyedRNG(0, range(ROWS)))
     assert calls == [(0.75, ROWS), (0.5, 2 * ROWS), (0.25, 2 * ROWS)]
+
+
+def test_zero_init_is_refused_on_another_path():
+    """A zero velocity keeps the variance of a state. On EDM's path it is 80^2 at t = 1, and less at the next time."""
+    for objective in (Arc(), EDM(EDMConfig(), latent=LATENT)):
+        with pytest.raises(Incompatible, match="zero-init needs the path .* Set `guidance.cfg-zero-star.zero_steps"):
+            zero_star(objective, scale=2.0)
+        assert zero_star(objective, scale=2.0, zero_steps=0).with_scale(3.0).config.scale == 3.0
 
 
 # -- adaptive projected guidance -------------------------------------------------------------------------------------

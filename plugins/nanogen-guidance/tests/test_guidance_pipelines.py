@@ -95,6 +95,12 @@ def test_selecting_one_replaces_the_cfg_of_a_method_but_not_that_of_the_user():
     assert {*resolve(base, {"guidance": both}).groups["guidance"]} == {"autoguidance", "cfg"}
 
 
+@pytest.mark.parametrize("guidance", ["cfg-zero-star", "apg", {"autoguidance": {"pipeline": "runs/weak"}}], ids=str)
+def test_average_velocities_are_refused(guidance):
+    with pytest.raises(Incompatible, match="needs an objective that provides 'instantaneous-velocity'"):
+        resolve(config(objective="meanflow", guidance=guidance))
+
+
 @pytest.mark.parametrize("names", [("cfg", "apg"), ("apg", "cfg-zero-star"), ("cfg", "cfg-zero-star")])
 def test_two_guidances_by_the_null_condition_are_refused(names):
     with pytest.raises(Incompatible, match=r"exclude each other.*Set guidance\.[a-z-]+=null or guidance"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,7 @@ from nanogen_dit.geometry import Geometry
 from nanogen_dit.layers import EMBEDDING_STD, RMSNorm, ZeroLinear, modulate
 from nanogen_dit.linear import Linear
 from nanogen_dit.rope import Rotation
+from nanogen_files.adaptation import Adapted, Origin, fresh
 
 
 class BottleneckPatch(nn.Module):
@@ -75,6 +78,10 @@ class ConditionTokens(nn.Module):
         total = torch.where(mask[..., None], projected, 0).sum(dim=1)
         return total / mask.sum(dim=1, keepdim=True).clamp(min=1).to(total.dtype), projected + positions
 
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Keep the initial weights if the pretrained network had another condition: its tokens had another meaning."""
+        return {} if origin.same_condition else fresh(self)
+
 
 class JiTBlock(Block):
     """Attention and SwiGLU with RMSNorm and adaLN-Zero: shift, scale and gate come from one vector per sample."""
@@ -96,6 +103,10 @@ class JiTBlock(Block):
         x = x + gate * self.attention(modulate(self.norm1(x), shift, scale), rotation, mask)
         out: Tensor = x + mlp_gate * self.mlp(modulate(self.norm2(x), mlp_shift, mlp_scale))
         return out
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """If the pretrained weights lack this block, keep its initial weights: its gates are zero already."""
+        return {}
 
 
 class JiTHead(nn.Module):

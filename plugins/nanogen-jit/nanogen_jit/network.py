@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
+from attrs import evolve
 from torch import Tensor, nn
 
 from nanogen_core.specs import ConditionSpec, LatentSpec
@@ -17,8 +18,14 @@ from nanogen_dit.heads import cast
 from nanogen_dit.intermediates import features, read_intermediates
 from nanogen_dit.layers import EMBEDDING_STD, ZeroLinear
 from nanogen_dit.rope import RoPE
+from nanogen_files.adaptation import FRESH, Adapted, Origin, zeroed
 from nanogen_jit.config import JiTConfig
 from nanogen_jit.layers import BottleneckPatch, ConditionTokens, JiTBlock, JiTHead
+
+MOVED = (
+    "the in-context tokens join at another block (`in_context_start` was {} and is {}), so the output differs from the"
+    " pretrained network's; `backbone.in_context_start: {}` keeps it"
+)
 
 
 class JiT(nn.Module):
@@ -51,6 +58,7 @@ class JiT(nn.Module):
         wanted: frozenset[str] = frozenset(),
     ):
         super().__init__()
+        self.config = config
         self.trunk = trunk = config.trunk
         self.start = config.start
         self.geometry = geometry = Geometry.of(latent, config.patch_size)
@@ -96,6 +104,21 @@ class JiT(nn.Module):
                 outputs[number + 1] = x
         value = cast(State(self.head(x[:, : self.geometry.tokens], signal)), state)
         return Prediction(value, features(requested, outputs, self.geometry))
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Start the embedding of t - r at zero if the pretrained weights lack it, so that the output is unchanged.
+
+        A note says if the default of `in_context_start` differs because of new blocks.
+        """
+        missing = self.interval is not None and not any(name.startswith("interval.") for name in state)
+        found = zeroed(self, "interval.mlp_out") if missing else {}
+        depth = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
+        if 0 < depth < self.trunk.depth:
+            given = origin.options.get("in_context_start")
+            start = evolve(self.config, depth=depth, in_context_start=given).start
+            if start != self.start:
+                found[f"blocks.{depth}.norm1.weight"] = FRESH._replace(note=MOVED.format(start, self.start, start))
+        return found
 
     def _time(self, times: Times) -> Tensor:
         embedded: Tensor = self.time(1 - times.t)

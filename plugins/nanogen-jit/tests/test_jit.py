@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from nanogen_core import build_pipeline
+from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.config import resolve
 from nanogen_core.errors import ConfigError, DataError, Incompatible, NanoGenError
 from nanogen_core.guidance import ClassifierFree
@@ -33,6 +33,7 @@ from nanogen_jit.config import JiTConfig, ScaledPixelConfig
 from nanogen_jit.network import JiT
 from nanogen_jit.published import from_published, to_published
 from nanogen_jit.tokenizer import ScaledPixel
+from nanogen_train import start_from
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 
@@ -252,3 +253,34 @@ def test_training_reduces_the_loss_on_both_tasks(tmp_path: Path, task: str) -> N
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
     images = trained.sample(next(trained.task.iter_once("val", 2)), seed=0)
     assert images.shape == (2, 3, 32, 32)
+
+
+def test_more_blocks_with_a_default_start_say_that_the_output_differs(tmp_path: Path) -> None:
+    """The in-context tokens join after a third of the blocks: after block 1 of 3, and after block 2 of 6."""
+
+    def pipeline(**options: Any) -> Pipeline:
+        sizes = {"hidden": 16, "depth": 3, "heads": 1, "bottleneck": 8, "patch_size": 8, "in_context_tokens": 4}
+        config = {
+            "task": "imagenet", "method": "jit-transformer", "image_size": 16,
+            "dataset": {"name": "openmoji", "train": 16, "val": 16}, "backbone": {**sizes, **options},
+        }  # fmt: skip
+        return build_pipeline(config)
+
+    @torch.no_grad()
+    def output(net: torch.nn.Module) -> Tensor:
+        t = torch.full((3,), 0.5)
+        classes = Condition(torch.eye(net.condition.proj.in_features)[:3, None])
+        value: Tensor = net(State(torch.ones(3, 3, 16, 16)), Times(t, t), classes).value.latent
+        return value
+
+    source = pipeline()
+    for parameter in source.backbone.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    folder = str(source.save(tmp_path))
+    larger, kept = pipeline(depth=6), pipeline(depth=6, in_context_start=1)
+    notes, notes_kept = (start_from(each, folder).notes for each in (larger, kept))
+    assert far(output(larger.backbone), output(source.backbone)) > 1e-3
+    assert far(output(kept.backbone), output(source.backbone)) < 1e-5
+    (note,) = (note for note in notes if "`in_context_start` was 1 and is 2" in note)
+    assert "`backbone.in_context_start: 1` keeps it" in note
+    assert not any("in-context tokens" in note for note in notes_kept)

@@ -64,7 +64,7 @@ def nanogen_methods() -> list[Method]:
             defaults={
                 "tokenizer": "batch-norm-vae",
                 "backbone": "lightning-dit",
-                "objective": {"name": "flow", "shift": 1.0},
+                "objective": {"name": "flow", "shift": 1.0, "time_mean": None},  # uniform times
                 "stage": "repa-e",
             },
         )

@@ -104,7 +104,7 @@ def test_the_losses_are_those_of_the_equations(small: dict[str, Any]) -> None:
     teacher = batch.extras["repa"]
     mean, log_variance = vae.encoder(batch.images).chunk(2, dim=1)
     z = mean + (log_variance / 2).exp() * rng.normal("repa-e.posterior", (8, 2, 2))
-    noise, t = rng.normal("noise", (8, 2, 2)), torch.sigmoid(rng.normal("time", ()))
+    noise, t = rng.normal("noise", (8, 2, 2)), (1 + (rng.normal("time", ()) / 2**0.5).erf()) / 2  # uniform
 
     def passed(latents: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return the velocity loss, and minus the mean cosine similarity of the projected tokens."""
@@ -318,6 +318,8 @@ def test_the_defaults_are_those_of_the_published_code() -> None:
     optimizer, tokenizer = resolved.slots["optimizer"].config, resolved.slots["tokenizer"].config
     assert (optimizer.lr, optimizer.beta1, optimizer.beta2) == (1e-4, 0.9, 0.999)
     assert (tokenizer.eps, tokenizer.momentum) == (1e-4, 0.1)
+    objective = resolved.slots["objective"].config
+    assert (objective.time_mean, objective.shift) == (None, 1.0)  # uniform times
 
 
 def test_a_cache_of_latents_is_refused(small: dict[str, Any], tmp_path: Path) -> None:

@@ -44,10 +44,13 @@ class RouteOptions:
     @property
     def route(self) -> range:
         """Numbers of the blocks of the route, counted from 1."""
+        return self.route_in(self.trunk.depth, self.route_from, self.route_to)
+
+    def route_in(self, depth: int, first: int | None, last: int | None) -> range:
+        """Return the route from block `first` to `last` of an encoder with `depth` blocks. None is the default."""
         before, after = self.DENSE
-        depth = self.trunk.depth
-        first = min(before + 1, (depth + 1) // 2) if self.route_from is None else self.route_from
-        last = max(first, depth - after) if self.route_to is None else self.route_to
+        first = min(before + 1, (depth + 1) // 2) if first is None else first
+        last = max(first, depth - after) if last is None else last
         return range(first, last + 1)
 
     def check_route(self) -> None:

@@ -18,10 +18,15 @@ CAPABILITIES = frozenset(
     {"two-time", "cfg-conditioned", "features", "cls-token", "internal-head", "jvp", "token-times"}
 )
 PATH_DROP = "path-drop"  # the backbone reads `Condition.extras["path_drop"]`
+SECOND_PASS = "second-pass"  # the target of the objective is another forward pass
 SEPARATE_PASSES = ("forward", "central", "backward")
 DERIVATIVE = (
     "objective.derivative: {!r} compares forward passes, but those of the backbone {!r} differ at random. Set"
     " `objective.derivative: exact`."
+)
+TARGET = (
+    "The target of the objective {!r} is a second forward pass, but the passes of the backbone {!r} differ at random."
+    " Set {}, or choose another objective."
 )
 
 
@@ -74,15 +79,21 @@ def nanogen_components() -> list[Component]:
 
 @hookimpl
 def nanogen_check(parts: Mapping[str, Chosen], config: Mapping[str, Any]) -> list[str]:
-    """Return an error message if the objective takes finite differences (MeanFlow) of a backbone with random routes."""
+    """Return an error message if the objective compares forward passes of a backbone with random routes.
+
+    Finite differences (MeanFlow) do, and the target of AlphaFlow.
+    """
     backbone, objective = parts.get("backbone"), parts.get("objective")
     if backbone is None or objective is None or not backbone.component.target.startswith(HOME):
         return []
     method = objective.options.get("derivative")
     random = ["share", "path_drop"] if PATH_DROP in backbone.component.provides else ["share"]
-    if method not in SEPARATE_PASSES or all(backbone.options.get(name) == 0 for name in random):
+    if all(backbone.options.get(name) == 0 for name in random):
         return []
-    return [DERIVATIVE.format(method, backbone.component.name)]
+    name = backbone.component.name
+    advice = " and ".join(f"`backbone.{option}: 0`" for option in random)
+    target = [TARGET.format(objective.component.name, name, advice)] * (SECOND_PASS in objective.component.provides)
+    return target + [DERIVATIVE.format(method, name)] * (method in SEPARATE_PASSES)
 
 
 @hookimpl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from functools import partial
 from typing import ClassVar
 
@@ -17,10 +17,16 @@ from nanogen_dit.encoder import Embedded, Encoded, Encoder
 from nanogen_dit.layers import EMBEDDING_STD
 from nanogen_dit.lightning_dit import LightningDiT
 from nanogen_dit.linear import Linear
+from nanogen_files.adaptation import FRESH, Adapted, Origin
 from nanogen_routing.config import SprintOptions
 from nanogen_routing.encoder import RoutedEncoder
 
 PATH_DROP = "path_drop"  #: Name of the extra of a condition, [B] bool: the samples whose deep path is dropped.
+
+MOVED = (
+    "the route was blocks {} to {} and is blocks {} to {}, so the output differs from the pretrained network's;"
+    " `backbone.route_from: {}` and `backbone.route_to: {}` keep it"
+)
 
 
 class SprintEncoder(RoutedEncoder):
@@ -50,6 +56,7 @@ class SprintEncoder(RoutedEncoder):
     ):
         super().__init__(config, latent, condition, wanted)
         assert isinstance(config, SprintOptions)
+        self.route_in = config.route_in
         self.path_drop = config.path_drop
         self.fusion = Linear(2 * self.trunk.hidden, self.trunk.hidden)
         self.register_buffer("mask_token", EMBEDDING_STD * torch.randn(self.trunk.hidden))
@@ -64,6 +71,18 @@ class SprintEncoder(RoutedEncoder):
         fused = self.fusion(torch.cat([deep, shallow], dim=2)).to(shallow.dtype)
         x = run(fused, range(self.route.stop, self.trunk.depth + 1))
         return Encoded(x[:, : self.geometry.length], embedded.time, outputs)
+
+    def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
+        """Adapt as `Encoder` does. A note says if the default route differs because of new blocks."""
+        found = dict(super().adapt_state(state, origin))
+        depth = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
+        if "fusion.weight" in state and 0 < depth < self.trunk.depth:
+            route = self.route_in(depth, origin.options.get("route_from"), origin.options.get("route_to"))
+            if route != self.route:
+                ends = route[0], route[-1]
+                note = MOVED.format(*ends, self.route[0], self.route[-1], *ends)
+                found[f"blocks.{depth}.norm1.weight"] = FRESH._replace(note=note)
+        return found
 
     def _dropped(self, condition: Condition) -> Tensor | None:
         """Return the samples [B] whose deep path is dropped; None for none."""

@@ -9,6 +9,7 @@ import torch
 
 from nanogen_core import Pipeline, build_pipeline, resolve
 from nanogen_core.errors import Incompatible
+from nanogen_train import start_from
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.logging import metrics_log
 from nanogen_train.planning.cost import cost_of
@@ -82,6 +83,16 @@ def test_derivatives_that_compare_forward_passes_are_refused(small, derivative):
     resolve({**config, "backbone": {**sprint, "path_drop": 0.0}})
 
 
+@pytest.mark.parametrize("name", ["tread-lightning-dit", "sprint-ddt"])
+def test_a_target_of_a_second_forward_pass_is_refused(small, name):
+    """AlphaFlow's target would have the tokens of another route."""
+    config = {**with_backbone(small, name), "method": "alphaflow", "objective": {"name": "alphaflow"}}
+    with pytest.raises(Incompatible, match=f"objective 'alphaflow' is a second.*'{name}'.*Set `backbone.share: 0`"):
+        resolve(config)
+    without = {**config["backbone"], "share": 0.0} | ({"path_drop": 0.0} if name.startswith("sprint") else {})
+    resolve({**config, "backbone": without})
+
+
 def test_path_drop_guidance_replaces_the_classifier_free_one(small, tmp_path):
     config = {**with_backbone(small, "sprint-lightning-dit"), "guidance": {"path-drop": {"scale": 2.0}}}
     config["train"] |= {"steps": 1}
@@ -91,6 +102,27 @@ def test_path_drop_guidance_replaces_the_classifier_free_one(small, tmp_path):
     assert not torch.equal(*images)
     with pytest.raises(Incompatible, match="'path-drop' needs a backbone that provides 'path-drop'"):
         resolve({**small, "guidance": {"path-drop": {}}})
+
+
+def test_more_blocks_with_a_default_route_say_that_the_output_differs(small, tmp_path):
+    """The last two of five blocks follow the route of SPRINT, and the last two of seven."""
+
+    def pipeline(**options):
+        route = {"depth": 5, "route_from": None, "route_to": None, "internal_head_depth": 5}
+        return build_pipeline(with_backbone(small, "sprint-lightning-dit", **{**route, **options}))
+
+    source = pipeline()
+    for parameter in source.backbone.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    folder = str(source.save(tmp_path))
+    larger, kept = pipeline(depth=7, internal_head_depth=7), pipeline(depth=7, route_from=3, route_to=3)
+    notes, notes_kept = (start_from(each, folder).notes for each in (larger, kept))
+    images = [each.generate([0], tensors=True, seed=0) for each in (source, larger, kept)]
+    assert (images[1] - images[0]).abs().max() > 1e-3
+    assert torch.allclose(images[2], images[0], atol=1e-4)
+    (note,) = (note for note in notes if "route was blocks 3 to 3 and is blocks 3 to 5" in note)
+    assert "`backbone.route_from: 3` and `backbone.route_to: 3` keep it" in note
+    assert not any("the route was" in note for note in notes_kept)
 
 
 def block_flops(tokens, width, ratio=4.0):

@@ -70,6 +70,12 @@ def same_path(first: Objective, second: Objective) -> bool:
     return all(abs(one - other) <= 1e-5 * (1 + abs(other)) for pair in pairs for one, other in zip(*pair, strict=True))
 
 
+def is_straight(objective: Objective) -> bool:
+    """Return whether the path is x_t = (1 - t) data + t noise, to an error of 1e-5."""
+    points = zip(path_points(objective, COMPARED), COMPARED.tolist(), strict=True)
+    return all(abs(point.a - (1 - t)) <= 1e-5 and abs(point.s - t) <= 1e-5 for point, t in points)
+
+
 def _device(objective: Objective) -> torch.device:
     """Return the device of an objective with tensors, such as a learned path; the CPU for others."""
     tensors = (chain(module.parameters(), module.buffers()) for module in modules_of(objective))

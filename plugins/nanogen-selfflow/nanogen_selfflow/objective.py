@@ -10,7 +10,6 @@ from nanogen_core.errors import Incompatible
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.specs import ConditionSpec, LatentSpec
 from nanogen_flow.objective import Flow
-from nanogen_flow.times import logit_normal, shifted
 from nanogen_selfflow.config import SelfFlowConfig
 from nanogen_selfflow.messages import NO_CLS_TOKEN
 
@@ -49,10 +48,10 @@ class SelfFlow(Flow):
     def times(self, rng: KeyedRNG) -> Tensor:
         """Draw the time of each token [B, N], tokens in row-major order.
 
-        Each sample has two times, both logit-normal, then shifted.
+        Each sample has two times, both distributed as in flow matching.
         """
         normal = torch.stack([rng.normal("time", ()), rng.normal("self-flow.time", ())])
-        first, second = shifted(logit_normal(normal, self.config.time_mean, self.config.time_std), self.shift)
+        first, second = self.times_of(normal)
         return torch.where(self.mask(rng), second[:, None], first[:, None])
 
     def mask(self, rng: KeyedRNG) -> Tensor:

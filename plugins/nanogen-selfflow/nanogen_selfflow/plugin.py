@@ -44,7 +44,7 @@ def nanogen_methods() -> list[Method]:
         Method(
             name="self-flow",
             summary="Self-Flow on the latents of a VAE (arXiv 2603.06507)",
-            defaults={**parts, "auxiliary": {"self-flow": {}}},
+            defaults={**parts, "auxiliary": {"self-flow": {}}, "stage": {"ema_decay": 0.9999}},
         )
     ]
 

@@ -130,6 +130,14 @@ class Recorder:
         return Prediction(state, dict.fromkeys(intermediates, self.features))
 
 
+def test_both_times_may_be_uniform() -> None:
+    times = _objective(time_mean=None, shift=1.0).times(KeyedRNG(0, range(4000)))
+    for each in (times.amin(dim=1), times.amax(dim=1)):  # F(t) = 1 - (1 - t)^2 and t^2
+        assert each.std().item() == pytest.approx(18**-0.5, rel=0.05)
+    both = (times.amin(dim=1) + times.amax(dim=1)) / 2
+    assert both.mean().item() == pytest.approx(0.5, abs=0.02)
+
+
 def test_the_alignment_by_hand() -> None:
     """The teacher sees all tokens at the smaller time, with the noise and condition of the student."""
     objective = _objective()
@@ -205,6 +213,16 @@ def test_the_teacher_of_a_run_is_the_averaged_network(small: dict[str, Any], tmp
     run.first_step()
     assert cosines
     assert all(found == pytest.approx(expected, abs=1e-5) for found, expected in cosines)
+
+
+def test_the_method_has_the_teacher_of_the_reproductions() -> None:
+    def decay(**options: Any) -> float:
+        resolved = resolve({"task": "imagenet", "dataset": "openmoji", "method": "self-flow", **options})
+        found: float = resolved.slots["stage"].config.ema_decay
+        return found
+
+    assert decay() == 0.9999
+    assert decay(stage={"name": "diffusion", "ema_decay": 0.99}) == 0.99
 
 
 def test_combinations_that_cannot_work_are_refused(small: dict[str, Any]) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor
 
-from nanogen_core.errors import NanoGenError
+from nanogen_core.errors import ConfigError, NanoGenError
+from nanogen_core.named_components import options_of
 from nanogen_core.pipeline import LEARNING, Pipeline
 from nanogen_core.tensors import Batch
 from nanogen_data import contents
@@ -38,21 +40,25 @@ class Sampled:
             requests: Labels or captions, one per sample.
             sampling: Sampling options.
             seed: Seed of the noise.
+
+        Raises:
+            ConfigError: `sampling.guidance` is an object that does not state its options.
         """
         self.requests = requests
-        self._pipeline, self._sampling, self._seed = pipeline, sampling, seed
+        self._pipeline, self._sampling, self._seed = _guided(pipeline, sampling), sampling, seed
         self._fitting = MAX_BATCH  # the largest batch that may fit into the memory
         self.settings: Mapping[str, Any] = {
             "requests": digest(requests),
             "image_size": pipeline.config.image_size,
             "rounding": sampling.rounding,
-            "sampling": sampling_settings(pipeline, sampling),
+            "sampling": sampling_settings(self._pipeline, sampling),
             **({"tf32": True} if self._uses_tf32 else {}),
         }
         self.about: Mapping[str, Any] = {**identity(pipeline), **_search_results(sampling)}
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:
-        options = {"seed": self._seed, "steps": self._sampling.steps, "guidance": self._sampling.guidance}
+        guidance = None if _replaces(self._sampling.guidance) else self._sampling.guidance
+        options = {"seed": self._seed, "steps": self._sampling.steps, "guidance": guidance}
         for span in spans:
             requests = self.requests.part(span.start, span.stop)
             with tf32(self._uses_tf32):
@@ -92,15 +98,44 @@ def sampling_settings(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:
     }
 
 
+def _replaces(guidance: Any) -> bool:
+    """Return whether this choice of guidance replaces the configured ones: a name or an object."""
+    return isinstance(guidance, str) or hasattr(guidance, "wrap")
+
+
+def _guided(pipeline: Pipeline, sampling: Sampling) -> Pipeline:
+    """Return the pipeline with the guidance of the sampling options, if that is a name or an object."""
+    given = sampling.guidance
+    if not _replaces(given):
+        return pipeline
+    name = given if isinstance(given, str) else type(given).__name__
+    others = dict.fromkeys({*pipeline.config.groups["guidance"]} - {name})
+    return pipeline.reconfigured({"guidance": {**others, name: {} if isinstance(given, str) else given}})
+
+
+def _stated(guidance: Any) -> Any:
+    """Return the options that a guidance was built with."""
+    options = options_of(guidance) or getattr(guidance, "config", None)
+    if options is None or not attrs.has(type(options)):
+        raise ConfigError(
+            f"guidance: the object of class {type(guidance).__name__!r} does not state its options, which a score"
+            " depends on. Set its attribute `config` to an attrs instance, or give the name of an installed guidance."
+        )
+    return options
+
+
 def _guidance(pipeline: Pipeline, sampling: Sampling) -> dict[str, Any]:
     """Return the options of each guidance.
 
     A scale that was searched for is replaced by `"searched"`: it is a result.
     """
+    given = sampling.guidance
+    if _replaces(given) and not isinstance(given, str):
+        return {type(given).__name__: _read(given, _stated(given))}
     parts = pipeline.config.groups["guidance"].items()
     found = {name: _read(pipeline.guidance[name], part.config) for name, part in parts}
-    if sampling.guidance is not None and found:
-        scale = "searched" if sampling.search is not None else sampling.guidance
+    if given is not None and not _replaces(given) and found:
+        scale = "searched" if sampling.search is not None else given
         outermost = list(pipeline.guidance)[-1]
         found[outermost] = {**found[outermost], "scale": scale}
     return found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from nanogen_files.adaptation import Action
 
@@ -80,6 +80,10 @@ class InitReport:
     @property
     def backbone(self) -> PartReport:
         return self.parts["backbone"]
+
+    def noted(self, notes: Iterable[str]) -> InitReport:
+        """Return the report with further notes."""
+        return evolve(self, notes=[*self.notes, *notes])
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values for `run.json`."""

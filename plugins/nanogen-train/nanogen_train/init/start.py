@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nanogen_core.errors import ConfigError, Incompatible, NanoGenError
+from nanogen_core.errors import ConfigError, Incompatible, NanoGenError, listing
 from nanogen_core.pipeline import WEIGHTS, Pipeline
 from nanogen_data import contents
 from nanogen_files.adaptation import FRESH, Adaptable, Adapted, Origin
@@ -66,6 +66,19 @@ def start_from(pipeline: Pipeline, init: str) -> InitReport:
     adapted = dict.fromkeys(note for part in parts.values() for note in part.notes)
     notes = [*_notes(pipeline, source, same), *adapted]
     return InitReport(source=source.path, sha256=source.sha256, parts={**parts, **absent}, notes=notes)
+
+
+def fresh_auxiliaries(pipeline: Pipeline, nets: nn.ModuleDict) -> list[str]:
+    """Return a note on the auxiliary losses with trained networks; empty if there are none.
+
+    Args:
+        pipeline: The pipeline.
+        nets: The networks of its stage. An auxiliary loss with a network has its name there.
+    """
+    names = [name for name in pipeline.config.groups["auxiliary"] if name in nets]
+    if not names:
+        return []
+    return [f"saved pipelines have no networks of auxiliary losses, so these begin fresh: {listing(names)}"]
 
 
 def adapt(

@@ -27,7 +27,7 @@ from nanogen_train.adapters.adapter import Adapter
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.distributed import processes
 from nanogen_train.init.report import InitReport
-from nanogen_train.init.start import start_from
+from nanogen_train.init.start import fresh_auxiliaries, start_from
 from nanogen_train.logging import metrics_log
 from nanogen_train.logging.metrics import MetricsAccumulator
 from nanogen_train.logging.statistics import RecordingRNG, StepStatistics
@@ -100,6 +100,9 @@ class Run:
         self.adapter = self._add_adapter()
         pipeline.to(self.engine.device)
         self.stage = stage_of(pipeline)
+        if self.init is not None:
+            self.init = self.init.noted(fresh_auxiliaries(pipeline, self.stage.nets))
+            self.record["init"] = self.init.as_dict()
         self.train_step = TrainStep(self.stage)
         self.model = self.engine.wrap(self.train_step, self.stage)
         self.optimization = Optimization(
@@ -147,12 +150,8 @@ class Run:
         return record.resumed_record(self.folder, parts, resume_step, precision)
 
     def _start(self) -> InitReport | None:
-        """Load the weights of `train.init`, if any, and record where they come from."""
-        if self.settings.init is None:
-            return None
-        report = start_from(self.pipeline, self.settings.init)
-        self.record["init"] = report.as_dict()
-        return report
+        """Load the weights of `train.init`, if any."""
+        return None if self.settings.init is None else start_from(self.pipeline, self.settings.init)
 
     def _add_adapter(self) -> Adapter | None:
         """Add the layers of `train.adapter`, if any, beside the loaded weights."""
