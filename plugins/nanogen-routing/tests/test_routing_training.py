@@ -86,7 +86,7 @@ def test_derivatives_that_compare_forward_passes_are_refused(small, derivative):
 @pytest.mark.parametrize("name", ["tread-lightning-dit", "sprint-ddt"])
 def test_a_target_of_a_second_forward_pass_is_refused(small, name):
     """AlphaFlow's target would have the tokens of another route."""
-    config = {**with_backbone(small, name), "method": "alphaflow", "objective": {"name": "alphaflow"}}
+    config = {**with_backbone(small, name), "method": "alphaflow", "objective": {"name": "alphaflow", "alpha_end": 1}}
     with pytest.raises(Incompatible, match=f"objective 'alphaflow' is a second.*'{name}'.*Set `backbone.share: 0`"):
         resolve(config)
     without = {**config["backbone"], "share": 0.0} | ({"path_drop": 0.0} if name.startswith("sprint") else {})
