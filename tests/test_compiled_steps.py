@@ -6,6 +6,7 @@ from torch import nn
 
 from nanogen_core import build_pipeline
 from nanogen_train.trainer.loop import Run
+from tests.derivatives import derivatives_of
 
 REG = {"auxiliary": {"reg": {"teacher": "openmoji-classifier", "token": "mean"}}, "image_size": 64}
 REPA = {"auxiliary": {"repa": {"teacher": "openmoji-classifier", "block": 1}}, "image_size": 64}
@@ -24,8 +25,8 @@ METHODS = {
         }
     },
     "x-prediction": {"objective": {"name": "flow", "prediction": "x"}},
-    "meanflow-forward": {"objective": {"name": "meanflow", "derivative": "forward"}},
-    "meanflow-central": {"objective": {"name": "meanflow", "derivative": "central"}},
+    "meanflow-forward": {"objective": {"name": "meanflow", "derivative": "forward", "probability": 1.0}},
+    "meanflow-central": {"objective": {"name": "meanflow", "derivative": "central", "probability": 1.0}},
     "improved-meanflow": {"objective": {"name": "improved-meanflow", "derivative": "backward"}},
     "meanflow-cfg-conditioned": {"objective": {"name": "meanflow-cfg-conditioned", "derivative": "backward"}},
     "reg": REG,
@@ -57,10 +58,12 @@ def test_a_step_has_no_graph_break(small, tmp_path, fullgraph, task, method):
     for mode in ("none", "model"):
         settings = {**small["train"], "compile": mode, "log_every": 1}
         pipeline = build_pipeline({**small, "task": task, **METHODS[method], "train": settings})
+        derivatives = derivatives_of(pipeline.objective)
         run = Run(pipeline, tmp_path / mode)
         read = run._prepare(next(pipeline.task.batches("train", 8, seed=0)))
         for _ in range(2):  # the first step counts FLOPs, eagerly
             run._one_step(read)
+        assert ("meanflow" in method) == bool(derivatives)
         losses[mode] = [scalars["loss"] for scalars in run.metrics.pending()]
     assert losses["model"] == pytest.approx(losses["none"], rel=1e-5)
     assert run.pipeline.backbone in fullgraph
