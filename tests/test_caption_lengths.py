@@ -11,6 +11,7 @@ from nanogen_train.logging.flops import FlopCount
 from nanogen_train.stages.build import stage_of
 from nanogen_train.stages.lengths import bucket_length
 from tests.derivatives import derivatives_of
+from tests.weights import draw_weights
 
 LENGTH = 64
 CAPTIONS = ["a cat", "", "a dog on a chair", "nine red apples"]  # up to 16 letters
@@ -20,9 +21,7 @@ def stage(small, objective):
     small.update(task="t2i", objective=objective, dataset={"name": "openmoji", "train": 8, "val": 4})
     small["backbone"] = {"name": "lightning-dit", "hidden": 32, "depth": 2, "heads": 2}
     pipeline = build_pipeline(small, conditioner=TinyTexts(TinyTextsConfig(length=LENGTH)))
-    torch.manual_seed(0)
-    for parameter in pipeline.backbone.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
+    draw_weights(pipeline.backbone)
     return stage_of(pipeline)
 
 

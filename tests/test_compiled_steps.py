@@ -7,6 +7,7 @@ from torch import nn
 from nanogen_core import build_pipeline
 from nanogen_train.trainer.loop import Run
 from tests.derivatives import derivatives_of
+from tests.weights import draw_weights
 
 REG = {"auxiliary": {"reg": {"teacher": "openmoji-classifier", "token": "mean"}}, "image_size": 64}
 REPA = {"auxiliary": {"repa": {"teacher": "openmoji-classifier", "block": 1}}, "image_size": 64}
@@ -58,6 +59,7 @@ def test_a_step_has_no_graph_break(small, tmp_path, fullgraph, task, method):
     for mode in ("none", "model"):
         settings = {**small["train"], "compile": mode, "log_every": 1}
         pipeline = build_pipeline({**small, "task": task, **METHODS[method], "train": settings})
+        draw_weights(pipeline.backbone)
         derivatives = derivatives_of(pipeline.objective)
         run = Run(pipeline, tmp_path / mode)
         read = run._prepare(next(pipeline.task.batches("train", 8, seed=0)))
