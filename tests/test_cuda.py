@@ -176,5 +176,7 @@ def test_fused_attention_has_the_derivatives_of_tensor_operations(masked):
         forward = torch.func.jvp(lambda *x: kernel(*x, mask), tuple(inputs), tangents)[1]
         return [*first, *second, forward]
 
-    for mine, theirs in zip(derivatives(differentiable), derivatives(plain_attention), strict=True):
+    with tf32(False):  # a run turns it on, and its errors are above the tolerance
+        found, expected = derivatives(differentiable), derivatives(plain_attention)
+    for mine, theirs in zip(found, expected, strict=True):
         assert float((mine - theirs).abs().max()) <= 1e-4 * float(theirs.abs().max())
