@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from nanogen_core import build_pipeline
+from nanogen_train.distributed.blocks import COMPILERS
 from nanogen_train.trainer.loop import Run
 from tests.derivatives import derivatives_of
 from tests.weights import draw_weights
@@ -112,6 +113,14 @@ def test_a_step_has_no_graph_break(small, tmp_path, fullgraph, method, task):
     assert run.pipeline.backbone in fullgraph
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     assert torch._dynamo.utils.counters["graph_break"] == {}
+
+
+def test_networks_that_only_sample_have_no_cuda_graphs(monkeypatch):
+    modes = []
+    monkeypatch.setattr(nn.Module, "compile", lambda net, mode: modes.append(mode))
+    for net in (nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False)):
+        COMPILERS["max-autotune"](net)
+    assert modes == ["max-autotune", "max-autotune-no-cudagraphs"]
 
 
 def test_a_graph_break_is_found(fullgraph):
