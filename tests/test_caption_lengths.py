@@ -10,6 +10,8 @@ from nanogen_data.testing.fakes.conditioner import TinyTexts, TinyTextsConfig
 from nanogen_train.logging.flops import FlopCount
 from nanogen_train.stages.build import stage_of
 from nanogen_train.stages.lengths import bucket_length
+from tests.derivatives import derivatives_of
+from tests.weights import draw_weights
 
 LENGTH = 64
 CAPTIONS = ["a cat", "", "a dog on a chair", "nine red apples"]  # up to 16 letters
@@ -19,9 +21,7 @@ def stage(small, objective):
     small.update(task="t2i", objective=objective, dataset={"name": "openmoji", "train": 8, "val": 4})
     small["backbone"] = {"name": "lightning-dit", "hidden": 32, "depth": 2, "heads": 2}
     pipeline = build_pipeline(small, conditioner=TinyTexts(TinyTextsConfig(length=LENGTH)))
-    torch.manual_seed(0)
-    for parameter in pipeline.backbone.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
+    draw_weights(pipeline.backbone)
     return stage_of(pipeline)
 
 
@@ -35,9 +35,10 @@ def loss_and_flops(stage, batch):
     return losses.total.detach(), gradients, count.with_gradient + count.without_gradient
 
 
-@pytest.mark.parametrize("objective", ["flow", "meanflow"])
+@pytest.mark.parametrize("objective", ["flow", {"name": "meanflow", "probability": 1.0}], ids=["flow", "meanflow"])
 def test_trimmed_captions_have_the_losses_of_padded_ones_for_less_work(small, objective):
     tested = stage(small, objective)
+    derivatives = derivatives_of(tested.pipeline.objective)
     shorter = tested.pipeline.conditioner.encode(Batch(torch.arange(4), captions=CAPTIONS))
     latents = torch.randn(4, *tested.pipeline.latent.shape)
     batch = Batch(torch.arange(4), latents=latents, condition=shorter)
@@ -46,6 +47,7 @@ def test_trimmed_captions_have_the_losses_of_padded_ones_for_less_work(small, ob
     torch.testing.assert_close(shorter_loss, loss, rtol=1e-6, atol=0)
     torch.testing.assert_close(shorter_gradients, gradients, rtol=1e-4, atol=1e-6)
     assert fewer < 0.75 * flops
+    assert len(derivatives) == (0 if objective == "flow" else 2)
 
 
 def test_lengths_are_rounded_up_to_eight_values():

@@ -14,8 +14,10 @@ from click.testing import CliRunner
 from benchmarks.gpu import attention
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.models import SMALL, Model, batch_of, run_of
+from nanogen_core.tensors import State, Times
 from nanogen_dit.attention import differentiable
 from nanogen_dit.fused_attention import plain_attention
+from nanogen_files.tf32 import tf32
 from nanogen_train.trainer.float8 import CAPABILITY
 
 ROOT = os.path.dirname(os.path.dirname(__file__))
@@ -23,7 +25,14 @@ cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA de
 TINY = SMALL[0]
 
 
+def draw_weights(net):  # tests/weights.py is not in the bundle
+    torch.manual_seed(0)
+    for parameter in net.parameters():  # the output layers begin at zero
+        torch.nn.init.normal_(parameter, std=0.2)
+
+
 def losses(run, count=3):
+    draw_weights(run.pipeline.backbone)
     given = batch_of(TINY, run)
     for _ in range(count):
         run._one_step(given)
@@ -57,11 +66,10 @@ def test_flash_attention_is_chosen_where_nothing_is_padded():
 
 @cuda
 def test_a_compiled_step_has_the_loss_of_an_eager_one():
-    eager, compiled = (run_of(TINY, compiled=word, precision="fp32") for word in (False, True))
-    torch.manual_seed(1)
-    first = losses(eager)
-    torch.manual_seed(1)
-    assert losses(compiled) == pytest.approx(first, rel=1e-4)
+    runs = [run_of(TINY, compiled=word, precision="fp32") for word in (False, True)]
+    with tf32(False):  # a run turns it on
+        eager, compiled = (losses(run) for run in runs)
+    assert compiled == pytest.approx(eager, rel=1e-4)
 
 
 @cuda
@@ -85,12 +93,12 @@ def test_sampling_on_the_device_gives_the_picture_of_the_cpu():
     x, device = torch.randn(2, *run.pipeline.latent.shape), run.engine.device
     given = batch_of(Model(name="", backbone={}, batch_size=2), run)
     condition = run.pipeline.conditioner.encode(given)
-    from nanogen_core.tensors import State, Times
-
+    draw_weights(net)
     times = Times(torch.full((2,), 0.5), torch.full((2,), 0.5))
-    there = net(State(x.to(device)), times.map(lambda x: x.to(device)), condition).value.latent.cpu()
-    here = net.cpu()(State(x), times, condition._replace(tokens=condition.tokens.cpu())).value.latent
-    assert F.mse_loss(there, here) < 1e-6
+    with torch.no_grad(), tf32(False):  # a run turns it on
+        there = net(State(x.to(device)), times.map(lambda x: x.to(device)), condition).value.latent.cpu()
+        here = net.cpu()(State(x), times, condition.map(lambda x: x.cpu())).value.latent
+    assert F.mse_loss(there, here) < 1e-8 * here.square().mean()
 
 
 def test_the_script_of_figures_runs_in_a_small_setting(tmp_path, monkeypatch):
@@ -121,15 +129,16 @@ def test_float8_trains_near_bf16():
         for recipe in recipes
     )
     plain, float8 = (losses(run) for run in runs)
-    assert float8 == pytest.approx(plain, rel=0.02)
+    assert float8 == pytest.approx(plain, rel=0.01)
 
 
 @cuda
 @pytest.mark.parametrize("name", ["mask", "mask, FlexAttention", "packed keys, varlen_attn"])
 def test_kernels_for_padded_captions_agree(name):
     shape = attention.Shape(batch=4, heads=2, image=64, longest=64)
-    found = {row["attention"]: row for row in attention.rows(shape, "cuda", lambda work, times: 1.0)}
-    assert found[name]["difference"] < 0.02, found[name]
+    row = {row["attention"]: row for row in attention.rows(shape, "cuda", lambda work, times: 1.0)}[name]
+    assert "error" not in row, row["error"]
+    assert row["difference"] < 0.02
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -168,5 +177,7 @@ def test_fused_attention_has_the_derivatives_of_tensor_operations(masked):
         forward = torch.func.jvp(lambda *x: kernel(*x, mask), tuple(inputs), tangents)[1]
         return [*first, *second, forward]
 
-    for mine, theirs in zip(derivatives(differentiable), derivatives(plain_attention), strict=True):
+    with tf32(False):  # a run turns it on, and its errors are above the tolerance
+        found, expected = derivatives(differentiable), derivatives(plain_attention)
+    for mine, theirs in zip(found, expected, strict=True):
         assert float((mine - theirs).abs().max()) <= 1e-4 * float(theirs.abs().max())

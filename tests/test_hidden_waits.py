@@ -10,9 +10,11 @@ from nanogen_core import build_pipeline
 from nanogen_core.sampling import intervals, velocity_field
 from nanogen_core.tensors import Batch, State
 from nanogen_train.trainer.loop import Run
+from tests.derivatives import derivatives_of
 from tests.waits import waits
 
-OBJECTIVES = ("flow", "meanflow", "improved-meanflow", "meanflow-cfg-conditioned")
+MEANFLOW = ("meanflow", "improved-meanflow", "meanflow-cfg-conditioned")
+OBJECTIVES = {"flow": "flow", **{name: {"name": name, "probability": 1.0} for name in MEANFLOW}}
 
 
 def pipeline(small, task="imagenet", **changes):
@@ -29,12 +31,14 @@ def example(built):
 @pytest.mark.parametrize("task", ["imagenet", "t2i"])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_training_step_does_not_wait(small, tmp_path, monkeypatch, task, objective):
-    run = Run(pipeline(small, task, objective=objective), tmp_path)
+    built = pipeline(small, task, objective=OBJECTIVES[objective])
+    run, derivatives = Run(built, tmp_path), derivatives_of(built.objective)
     batch = example(run.pipeline)
     for _ in range(3):  # a step that counts FLOPs, a plain one, one with statistics
         with waits(monkeypatch) as found:
             run._one_step(batch)
         assert found == []
+    assert len(derivatives) == (3 if objective in MEANFLOW else 0)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,40 @@ def test_values_and_gradients(shape: tuple[int, int], bias: bool) -> None:
     assert_close(gradients(ours), gradients(plain))
 
 
+@pytest.mark.parametrize("autocast", [True, False])
+@pytest.mark.parametrize("shape", [(283, 256), (256, 283), (601, 299)])
+def test_a_gpu_s_unaligned_products_are_padded(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], autocast: bool
+) -> None:
+    widths = []
+    whole = F.linear
+    monkeypatch.setattr(F, "linear", lambda x, w, b: widths.append((*w.shape, x.shape[-1])) or whole(x, w, b))
+    monkeypatch.setattr(module, "PADDED_ON", "cpu")
+    (ours, plain), x = pair(*shape), torch.randn(5, 7, shape[1])
+    if not autocast:
+        ours, plain, x = ours.bfloat16(), plain.bfloat16(), x.bfloat16()
+    found = []
+    for net in (ours, plain):
+        inputs = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            y = net(inputs)
+        found.append([y, *torch.autograd.grad(y.float().square().sum(), [inputs, *net.parameters()])])
+    assert all(side % 8 == 0 for side in widths[0])
+    for mine, theirs in zip(*found, strict=True):
+        assert (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape)
+        torch.testing.assert_close(mine, theirs, rtol=2**-7, atol=2**-7 * float(theirs.detach().abs().max()))
+
+
+def test_aligned_narrow_and_float32_products_are_not_padded() -> None:
+    def unaligned(outputs: int, inputs: int, dtype: torch.dtype) -> bool:
+        return module._is_unaligned(torch.ones(2, inputs, dtype=dtype), torch.ones(outputs, inputs, dtype=dtype))
+
+    assert unaligned(5461, 2048, torch.bfloat16)
+    assert not unaligned(5461, 2048, torch.float32)
+    assert not unaligned(2048, 2048, torch.bfloat16)
+    assert not unaligned(2048, 3, torch.bfloat16)
+
+
 @HERE
 @pytest.mark.parametrize("size", [(), (1,), (3, 1, 2)])
 def test_any_number_of_rows(size: tuple[int, ...]) -> None:

@@ -5,13 +5,22 @@ import json
 import pytest
 
 from benchmarks import operators
+from benchmarks.speed import parts
+from tests.derivatives import derivatives_of
 
 
-@pytest.mark.parametrize("method", operators.METHODS)
-def test_a_step_dispatches_as_many_operators_at_any_batch_size(method):
-    small, large = (operators.step_operators(operators.METHODS[method], size) for size in (2, 48))
+@pytest.mark.parametrize("row", operators.METHODS)
+def test_a_step_dispatches_as_many_operators_at_any_batch_size(row):
+    small, large = (operators.step_operators(row, size) for size in (2, 48))
     assert small == large
     assert small.total() > 500
+
+
+def test_a_meanflow_step_computes_its_derivative(monkeypatch):
+    found, run = [], parts.run
+    monkeypatch.setattr(parts, "run", lambda built: found.append(derivatives_of(built.objective)) or run(built))
+    operators.step_operators("meanflow", 2)
+    assert [len(derivatives) for derivatives in found] == [2]
 
 
 def test_more_operators_would_be_seen():

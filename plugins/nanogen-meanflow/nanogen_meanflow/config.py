@@ -31,9 +31,9 @@ class AverageVelocityConfig:
         norm_p, norm_eps: The loss of a sample is `e / (sg(e) + norm_eps)^norm_p`. e is its squared error, summed over
             the latent.
         internal_weight: Weight of the loss of each additional head (internal guidance).
-        derivative: Method for du/dt. Exact: "exact" (reverse mode), "forward" (forward mode, for compiled networks).
-            Finite differences: "central" (two more evaluations), "backward" (one more). The README lists cost and
-            error of each.
+        derivative: Method for du/dt. Exact: "exact" (reverse mode, not for compiled networks), "forward" (forward mode;
+            du/dt itself is not compiled). Finite differences: "central" (two more evaluations), "backward" (one more).
+            The README lists cost and error of each.
         fd_step: Time step of the finite differences. Use at least 0.03 with bf16: rounding errors dominate below 0.03.
     """
 

@@ -47,12 +47,16 @@ def exact(u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
 
 
 def forward_mode(u_fn: AverageVelocityFn, at: JVPInputs) -> JVPOutput:
-    """Compute du/dt in a separate forward-mode pass. It is exact, slower than `exact`, and works with torch.compile."""
+    """Compute du/dt in a separate forward-mode pass. It is exact and slower than `exact`.
+
+    torch.compile has no forward mode: it would stop compiling the network for good. This pass is eager; the pass with
+    gradient stays compiled.
+    """
 
     def value(z: Tensor, t: Tensor) -> Tensor:
         return u_fn(z, t).value.latent
 
-    with torch.no_grad():
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         du_dt: Tensor = torch.func.jvp(value, (at.z, at.t), (at.v, torch.ones_like(at.t)))[1]
     return JVPOutput(u_fn(at.z, at.t), du_dt)
 

@@ -11,7 +11,8 @@ NO_CLS_TOKEN = (
 )
 NO_COMPILE = (
     "The objective's `derivative: exact` needs a second backward pass, which torch.compile does not support. "
-    "Set `derivative: forward` in `objective:`, or `train.compile: none`."
+    "Set `derivative: forward` (compiled except for du/dt) or `derivative: central` in `objective:`, "
+    "or `train.compile: none`."
 )
 NO_BLOCK_SHARDS = (
     "The objective's `derivative: exact` needs a second backward pass, but FSDP frees the weights of a block after the "

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import Tensor
-
 from nanogen_core.protocols import Backbone
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_pixel.config import ConvNeXtConfig
 from nanogen_pixel.convnext_network import PooledFeatures
-from nanogen_pixel.early import mean_over_batch, rows_below
+from nanogen_pixel.early import mean_over_batch
 from nanogen_pixel.views import compared_images
 from nanogen_train.protocols import Auxiliary
 
@@ -38,12 +36,7 @@ class ConvNeXt(Auxiliary):
         self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
     ) -> Losses:
         """Return the loss as a batch mean, and the batch mean of the distances d as the part "distance"."""
-        rows = rows_below(forward_pass, self.config.below)
-
-        def distance() -> Tensor:
-            denoised, image = compared_images(forward_pass.denoised.latent, clean.latent, rows, self.config.crop, rng)
-            network = self.network.to(image.device)
-            error: Tensor = network(denoised) - network(image)
-            return error.square().sum(dim=1)
-
-        return mean_over_batch(forward_pass, rows, self.config, distance)
+        denoised, image = compared_images(forward_pass.denoised.latent, clean.latent, self.config.crop, rng)
+        network = self.network.to(image.device)
+        error = network(denoised) - network(image)
+        return mean_over_batch(forward_pass, self.config, error.square().sum(dim=1))

@@ -24,10 +24,6 @@ class Crops(NamedTuple):
     height: Tensor  # [B]
     width: Tensor  # [B]
 
-    def rows(self, indices: Tensor) -> Crops:
-        """Return the rectangles of the images with these indices in the batch."""
-        return Crops(*(value[indices] for value in self))
-
 
 def random_crops(rng: KeyedRNG, height: int, width: int) -> Crops:
     """Draw one crop per sample, similar to torchvision's RandomResizedCrop.

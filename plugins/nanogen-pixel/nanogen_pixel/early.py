@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -11,26 +9,19 @@ from nanogen_core.tensors import ForwardPass, Losses
 from nanogen_pixel.config import PerceptualConfig
 
 
-def rows_below(forward_pass: ForwardPass, limit: float) -> Tensor:
-    """Return the indices [A] of the samples with t < limit. If tokens have their own times, t is the largest one."""
-    t = forward_pass.times.t
-    return torch.nonzero((t if t.ndim == 1 else t.amax(dim=1)) < limit)[:, 0]
-
-
-def mean_over_batch(
-    forward_pass: ForwardPass, rows: Tensor, config: PerceptualConfig, distance: Callable[[], Tensor]
-) -> Losses:
+def mean_over_batch(forward_pass: ForwardPass, config: PerceptualConfig, distances: Tensor) -> Losses:
     """Return `weight` times the batch mean of normalised distances, and the mean distance as the part "distance".
 
+    Samples with t >= `below` count with a distance of 0. If tokens have their own times, t is the largest one. All
+    samples are compared, because only the device knows which of them have little noise.
+
     Args:
-        forward_pass: The forward pass. Means are over its whole batch.
-        rows: Indices [A] of the samples with little noise. Other samples count with a distance of 0.
-        config: Weight and normalisation.
-        distance: Computes the distances [A]. If `rows` is empty, it is not called, and the loss is 0 without parts.
+        forward_pass: The forward pass.
+        config: Limit of t, weight and normalisation.
+        distances: The distances [B].
     """
-    if not len(rows):
-        return Losses(forward_pass.times.t.new_zeros(()))
-    distances = distance()
+    t = forward_pass.times.t
+    early = (t if t.ndim == 1 else t.amax(dim=1)) < config.below
+    distances = torch.where(early, distances, 0.0)
     normalized = distances / (distances.detach() + config.norm_eps) ** config.norm_p
-    count = len(forward_pass.times.t)
-    return Losses(config.weight * normalized.sum() / count, {"distance": distances.detach().sum() / count})
+    return Losses(config.weight * normalized.mean(), {"distance": distances.detach().mean()})

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import Tensor
-
 from nanogen_align.vgg import PerceptualDistance
 from nanogen_core.protocols import Backbone
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_pixel.config import LpipsConfig
-from nanogen_pixel.early import mean_over_batch, rows_below
+from nanogen_pixel.early import mean_over_batch
 from nanogen_pixel.views import compared_images
 from nanogen_train.protocols import Auxiliary
 
@@ -36,12 +34,5 @@ class Lpips(Auxiliary):
         self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
     ) -> Losses:
         """Return the loss as a batch mean, and the batch mean of the distances d as the part "distance"."""
-        rows = rows_below(forward_pass, self.config.below)
-        network = self.network.to(clean.latent.device)
-
-        def distance() -> Tensor:
-            images = compared_images(forward_pass.denoised.latent, clean.latent, rows, self.config.crop, rng)
-            distances: Tensor = network(*images)
-            return distances
-
-        return mean_over_batch(forward_pass, rows, self.config, distance)
+        images = compared_images(forward_pass.denoised.latent, clean.latent, self.config.crop, rng)
+        return mean_over_batch(forward_pass, self.config, self.network.to(clean.latent.device)(*images))

@@ -11,7 +11,7 @@ from nanogen_core.protocols import Backbone
 from nanogen_core.randomness import KeyedRNG
 from nanogen_core.tensors import Batch, ForwardPass, Losses, State
 from nanogen_pixel.config import PatchTokensConfig
-from nanogen_pixel.early import mean_over_batch, rows_below
+from nanogen_pixel.early import mean_over_batch
 from nanogen_train.protocols import Auxiliary
 
 EXTRA = "patch-tokens"
@@ -40,10 +40,6 @@ class PatchTokens(Auxiliary):
         self, forward_pass: ForwardPass, clean: State, batch: Batch, nets: Mapping[str, Backbone], rng: KeyedRNG
     ) -> Losses:
         """Return the loss as a batch mean, and the batch mean of the distances d as the part "distance"."""
-        rows = rows_below(forward_pass, self.config.below)
-
-        def distance() -> Tensor:
-            tokens = self.teacher.patches(forward_pass.denoised.latent[rows]).float()  # [A, N, D]
-            return (tokens - batch.extras[EXTRA][rows]).square().mean(dim=(1, 2))
-
-        return mean_over_batch(forward_pass, rows, self.config, distance)
+        tokens = self.teacher.patches(forward_pass.denoised.latent).float()  # [B, N, D]
+        distances = (tokens - batch.extras[EXTRA]).square().mean(dim=(1, 2))
+        return mean_over_batch(forward_pass, self.config, distances)

@@ -18,6 +18,7 @@ from nanogen_pixel.config import LpipsConfig, PatchTokensConfig
 from nanogen_pixel.lpips import Lpips
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
+from tests.waits import waits
 
 torch.set_num_threads(1)
 
@@ -87,9 +88,20 @@ def test_patch_tokens_are_the_weighted_squared_error(teacher):
     assert [bool(row.abs().sum() > 0) for row in denoised.grad] == [True, False, True]
 
 
+def test_the_losses_do_not_wait_for_the_device(teacher, weights, monkeypatch):
+    patches = patch_tokens.PatchTokens(PatchTokensConfig())
+    batch = BATCH._replace(extras=patches.prepare(BATCH))
+    for loss in (Lpips(LpipsConfig(folder=str(weights), crop=16)), patches):
+        with waits(monkeypatch) as found:
+            loss.loss(forward_pass(DENOISED, [0.2, 0.7, 0.1]), State(IMAGES), batch, {}, RNG)
+        assert found == []
+
+
 def test_noisy_samples_have_no_loss(teacher, weights):
-    for loss in (Lpips(LpipsConfig(folder=str(weights))), patch_tokens.PatchTokens(PatchTokensConfig())):
-        assert loss.loss(forward_pass(DENOISED, [0.9, 0.8, 1.0]), State(IMAGES), BATCH, {}, RNG).total == 0
+    patches = patch_tokens.PatchTokens(PatchTokensConfig())
+    batch = BATCH._replace(extras=patches.prepare(BATCH))
+    for loss in (Lpips(LpipsConfig(folder=str(weights))), patches):
+        assert loss.loss(forward_pass(DENOISED, [0.9, 0.8, 1.0]), State(IMAGES), batch, {}, RNG).total == 0
 
 
 def test_lpips_of_equal_images_is_zero_and_grows_with_the_difference(weights):

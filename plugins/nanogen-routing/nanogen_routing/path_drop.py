@@ -8,7 +8,7 @@ from attrs import evolve
 from nanogen_core.protocols import VelocityFn
 from nanogen_core.tensors import Condition, Prediction, State, Times
 from nanogen_routing.config import PathDropConfig
-from nanogen_routing.sprint import PATH_DROP
+from nanogen_routing.sprint import PATH_DROP, SHALLOW
 
 
 class PathDrop:
@@ -38,7 +38,7 @@ class PathDrop:
             conditional = velocity_fn(state, times, condition)
             if self.config.scale == 1.0 or not times.start_in(self.config.t_min, self.config.t_max):
                 return conditional
-            without = null._replace(null=every, extras={**condition.extras, PATH_DROP: every})
+            without = null._replace(null=every, extras={**condition.extras, PATH_DROP: every, SHALLOW: every})
             shallow, scale = velocity_fn(state, times, without).value, self.config.scale
             return Prediction(conditional.value.map(lambda c, s: s + scale * (c - s), shallow))
 

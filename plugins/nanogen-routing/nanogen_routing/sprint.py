@@ -22,6 +22,7 @@ from nanogen_routing.config import SprintOptions
 from nanogen_routing.encoder import RoutedEncoder
 
 PATH_DROP = "path_drop"  #: Name of the extra of a condition, [B] bool: the samples whose deep path is dropped.
+SHALLOW = "shallow"  #: Name of an extra that tells the host that all are dropped. Its values are not read: no wait.
 
 MOVED = (
     "the route was blocks {} to {} and is blocks {} to {}, so the output differs from the pretrained network's;"
@@ -36,7 +37,8 @@ class SprintEncoder(RoutedEncoder):
     part of the image tokens; in its output a mask token replaces them. For a random share of samples the deep path is
     dropped: its output is the mask token everywhere (path-drop learning). In evaluation mode the deep path processes
     all tokens, and no path is dropped at random. In both modes `Condition.extras["path_drop"]` [B], if given, marks the
-    samples whose deep path is dropped. As in the public code, the mask token is random and not trained.
+    samples whose deep path is dropped. In evaluation mode its blocks do not run if `extras["shallow"]` is given. As in
+    the public code, the mask token is random and not trained.
 
     Args:
         config: Sizes, options and the route.
@@ -67,7 +69,11 @@ class SprintEncoder(RoutedEncoder):
         outputs: dict[int, Tensor] = {}
         run = partial(self.run_blocks, embedded=embedded, keep=keep, outputs=outputs)
         shallow = run(embedded.tokens, range(1, self.route.start))
-        deep = self._deep(shallow, embedded, self._dropped(condition), keep, outputs)
+        if SHALLOW in condition.extras and not self.training:  # no block of the route runs
+            outputs.update({number: shallow for number in self.route if number in keep})
+            deep = self.mask_token.to(shallow.dtype).expand_as(shallow)
+        else:
+            deep = self._deep(shallow, embedded, self._dropped(condition), keep, outputs)
         fused = self.fusion(torch.cat([deep, shallow], dim=2)).to(shallow.dtype)
         x = run(fused, range(self.route.stop, self.trunk.depth + 1))
         return Encoded(x[:, : self.geometry.length], embedded.time, outputs)
@@ -101,9 +107,6 @@ class SprintEncoder(RoutedEncoder):
     ) -> Tensor:
         """Return the output [B, S, width] of the deep path, with the mask token where it is missing."""
         mask_token = self.mask_token.to(shallow.dtype)
-        if dropped is not None and not self.training and bool(dropped.all()):  # no block of the route runs
-            outputs.update({number: shallow for number in self.route if number in keep})
-            return mask_token.expand_as(shallow)
         kept = self.kept(shallow)
         deep = self.run_blocks(shallow, self.route, embedded, keep, outputs, kept)
         if kept is not None:

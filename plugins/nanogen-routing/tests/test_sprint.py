@@ -23,7 +23,8 @@ from nanogen_core.tensors import Condition, SharedTimes, Times
 from nanogen_dit import LightningDiT, LightningDiTConfig
 from nanogen_flow import Flow, FlowConfig
 from nanogen_routing import PathDrop, PathDropConfig, SprintLightningDiT, SprintLightningDiTConfig
-from nanogen_routing.sprint import PATH_DROP
+from nanogen_routing.sprint import PATH_DROP, SHALLOW
+from tests.waits import waits
 
 ALL = {1, 2, 3, 4, 5}
 
@@ -97,7 +98,7 @@ def test_without_the_deep_path_its_blocks_do_not_run(sprint):
         block.register_forward_hook(lambda *_, number=number: ran.append(number))
     state, times, condition = inputs()
     every = torch.ones(4, dtype=torch.bool)
-    given = state, times, condition._replace(extras={PATH_DROP: every})
+    given = state, times, condition._replace(extras={PATH_DROP: every, SHALLOW: every})
     features = net(*given, intermediates=("block.1", "block.3", "block.5")).features
     assert ran == [1, 5]
     assert torch.equal(features["block.3"], features["block.1"])  # the tokens keep their values before the route
@@ -153,15 +154,18 @@ def test_the_derivative_by_time_is_that_of_the_same_tokens(sprint):
     torch.testing.assert_close(slope, (at(times.t + step) - at(times.t - step)) / (2 * step), rtol=1e-4, atol=1e-6)
 
 
-def test_path_drop_guidance_leads_away_from_the_shallow_unconditional_path(sprint):
+def test_path_drop_guidance_leads_away_from_the_shallow_unconditional_path(sprint, monkeypatch):
     net = sprint(condition=TEXT).eval()
     state, _, condition = inputs()
     t = torch.full((4,), 0.6)
     times = SharedTimes.of(t, t, (0.6, 0.6))
     null = Condition(torch.zeros(4, 1, 10), torch.zeros(4, 1, dtype=torch.bool))
     field = velocity_field(Flow(FlowConfig(), latent=LatentSpec(3, 8, 8)), net)
+    guided = PathDrop(PathDropConfig(scale=2.5)).wrap(field, null)
     with torch.no_grad():
-        found = PathDrop(PathDropConfig(scale=2.5)).wrap(field, null)(state, times, condition).value.latent
+        with waits(monkeypatch) as waiting:
+            found = guided(state, times, condition).value.latent
+        assert waiting == []
         full = net(state, times, condition).value.latent
         every = torch.ones(4, dtype=torch.bool)
         shallow = net(state, times, null._replace(extras={PATH_DROP: every})).value.latent

@@ -18,6 +18,7 @@ from nanogen_files import hub, json_files
 from nanogen_files.errors import cause
 from nanogen_files.pretrained import from_pretrained, refuse_damaged
 from nanogen_t2i.config import HFTextConfig
+from nanogen_t2i.copies import to_device
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +110,8 @@ class HFText:
             tokens, mask = tokens.new_zeros(len(texts), 1), mask.new_zeros(len(texts), 1)
         states = torch.zeros(*tokens.shape, self.width, device=self._device)
         if len(rows):
-            states[rows.to(self._device)] = self._states(tokens[rows], mask[rows])
-        return Condition(states, mask.to(self._device))
+            states[to_device(rows, self._device)] = self._states(tokens[rows], mask[rows])
+        return Condition(states, to_device(mask, self._device))
 
     def tokenize(self, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
         """Tokenize texts, truncated to `length` tokens and padded to the longest.
@@ -123,7 +124,7 @@ class HFText:
 
     def _states(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Return the states [B, n, D] of texts with at least one token each; padding is zero."""
-        tokens, mask = tokens.to(self._device), mask.to(self._device)
+        tokens, mask = (to_device(tensor, self._device) for tensor in (tokens, mask))
         states: Tensor = self._model.to(self._device)(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
         return states.float() * mask[..., None]
 

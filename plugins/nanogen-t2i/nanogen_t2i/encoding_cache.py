@@ -11,10 +11,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from nanogen_core.protocols import TextEncoder
 from nanogen_core.tensors import Condition
+from nanogen_t2i.copies import to_device
 
 
 class CachedEncoder:
-    """A text encoder with an LRU cache of the encodings of up to `size` texts."""
+    """A text encoder with an LRU cache of the encodings of up to `size` texts.
+
+    A call with new texts waits for the device once, to read the numbers of their tokens. Other calls do not wait.
+    """
 
     def __init__(self, encoder: TextEncoder, size: int):
         self.width, self.max_length = encoder.width, encoder.max_length
@@ -49,10 +53,11 @@ class CachedEncoder:
 
 def _without_padding(condition: Condition) -> list[Tensor]:
     assert condition.mask is not None
-    return [tokens[mask] for tokens, mask in zip(condition.tokens, condition.mask, strict=True)]  # [n, D] each
+    counts = condition.mask.sum(dim=1).tolist()
+    return [tokens[:n].clone() for tokens, n in zip(condition.tokens, counts, strict=True)]  # [n, D] each
 
 
 def _padded(rows: Sequence[Tensor]) -> Condition:
     tokens = pad_sequence([*rows, rows[0].new_empty(1, rows[0].shape[1])], batch_first=True)[:-1]  # [B, L, D], L >= 1
-    counts = torch.tensor([len(row) for row in rows], device=tokens.device)
+    counts = to_device(torch.tensor([len(row) for row in rows]), tokens.device)
     return Condition(tokens, torch.arange(tokens.shape[1], device=tokens.device) < counts[:, None])

@@ -11,6 +11,7 @@ from nanogen_core.protocols import TextEncoder
 from nanogen_core.specs import ConditionSpec
 from nanogen_core.tensors import Batch, Condition
 from nanogen_t2i.config import TextConfig
+from nanogen_t2i.copies import to_device
 from nanogen_t2i.encoding_cache import CachedEncoder
 
 
@@ -61,6 +62,6 @@ class Text:
         if all(texts):
             return condition
         assert condition.mask is not None
-        nonempty = torch.tensor([bool(text) for text in texts], device=condition.tokens.device)  # [B]
+        nonempty = to_device(torch.tensor([bool(text) for text in texts]), condition.tokens.device)  # [B]
         tokens = torch.where(nonempty[:, None, None], condition.tokens, 0.0)
         return Condition(tokens, condition.mask & nonempty[:, None])

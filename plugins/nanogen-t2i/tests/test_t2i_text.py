@@ -14,6 +14,7 @@ from nanogen_t2i.config import TextConfig
 from nanogen_t2i.crop import resize_and_crop
 from nanogen_t2i.task import T2I
 from nanogen_t2i.text import Text
+from tests.waits import waits
 
 
 class Letters:
@@ -84,6 +85,17 @@ def test_a_memory_changes_nothing_but_the_number_of_calls() -> None:
     for captions in [("a", "bb", "a"), ("",), ("a",), ("ccc",), ("a", "bb")]:
         assert same(remembering.encode(batch(*captions)), plain.encode(batch(*captions)))
     assert letters.asked == ["a", "bb", "", "ccc", "bb"]  # `a` was used after `bb`, which went first
+
+
+def test_cached_captions_do_not_wait_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Text(TextConfig(cache_size=4), encoder=Letters())
+    with waits(monkeypatch) as found:
+        text.encode(batch("a", "", "bb"))
+    assert found.count("tolist") == 1
+    assert "index" not in found
+    with waits(monkeypatch) as found:
+        text.encode(batch("bb", "a"))
+    assert found == []
 
 
 def test_a_batch_without_captions_is_refused() -> None:

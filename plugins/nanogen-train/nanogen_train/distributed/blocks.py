@@ -35,12 +35,21 @@ def compile_blocks(net: nn.Module) -> None:
         block.compile()
 
 
+def compile_autotuned(net: nn.Module) -> None:
+    """Compile the whole network with measured kernels, and with CUDA graphs if it is trained.
+
+    EMA networks are called many times between two steps, to sample, and each call would record another CUDA graph.
+    """
+    trained = any(parameter.requires_grad for parameter in net.parameters())
+    net.compile(mode="max-autotune" if trained else "max-autotune-no-cudagraphs")
+
+
 #: Value of `train.compile` -> compiles a network in place.
 COMPILERS: Mapping[str, Callable[[nn.Module], None]] = {
     "none": lambda net: None,
     "blocks": compile_blocks,
     "model": lambda net: net.compile(),
-    "max-autotune": lambda net: net.compile(mode="max-autotune"),
+    "max-autotune": compile_autotuned,
 }
 
 

@@ -126,7 +126,7 @@ class Diffusion:
         return latents.float()
 
     def _condition(self, batch: Batch) -> Condition:
-        """Return the condition of a batch, padded to one of few lengths, so that compiled graphs are reused."""
+        """Return the condition of a batch, padded to one of few lengths, so that CUDA graphs are reused."""
         conditioner = self.pipeline.conditioner
         condition: Condition = conditioner.encode(batch) if batch.condition is None else batch.condition
         if not conditioner.spec.padded:
