@@ -105,6 +105,7 @@ def test_the_script_of_figures_runs_in_a_small_setting(tmp_path, monkeypatch):
     assert all(row["images_per_second"] > 0 for row in rows)
     assert rows[1]["times_the_plain_loop"] > 0
     assert [row["model"] for row in rows[2:]] == ["tiny, meanflow", "tiny, text"]
+    assert rows[2]["flops_per_step"] > 2 * rows[1]["flops_per_step"]  # it computes du/dt
     assert [row["attention"] for row in kernels] == ["no mask", "mask", "mask, tensor operations"]
     assert kernels[1]["difference"] < 0.02  # bf16
     assert all(row["ms"] > 0 for row in kernels)

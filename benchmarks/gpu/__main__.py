@@ -13,6 +13,7 @@ import click
 import torch
 
 from benchmarks.gpu import attention
+from benchmarks.gpu.goals import goals
 from benchmarks.gpu.models import MODELS, SMALL, Model, batch_of, plain_of, run_of
 from nanogen_core.errors import NanoGenError
 from nanogen_files import storage
@@ -32,7 +33,7 @@ def main(small: bool, steps: int, output: Path) -> None:
         raise SystemExit("There is no CUDA device: run this on a machine with one, or try it with --small.")
     torch.set_float32_matmul_precision("high")
     rate = _rate(256 if small else PRODUCT)
-    result: dict[str, Any] = {"machine": _machine(), "product_tflops": rate / 1e12, "rows": []}
+    result: dict[str, Any] = {"machine": _machine(), "product_tflops": rate / 1e12, "rows": [], "goals": []}
     for model in SMALL if small else MODELS:
         _record(result, _rows(model, steps, rate), output)
     shape, device = (attention.SMALL, "cpu") if small else (attention.Shape(), "cuda")
@@ -45,6 +46,7 @@ def _record(result: dict[str, Any], rows: Iterator[dict[str, Any]], output: Path
     try:
         for row in rows:
             result["rows"].append(row)
+            result["goals"] = goals(result["rows"])
             storage.write_json(output, result)
             click.echo(json.dumps(row))
     except NanoGenError as error:

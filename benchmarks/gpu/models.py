@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from attrs import field, frozen
 
+from benchmarks.gpu.goals import DDT, FLOW, FORWARD, MEANFLOW, TEXT, XL
 from benchmarks.speed.plain import PlainDiT, PlainLoop
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import resolve
@@ -36,25 +37,28 @@ class Model:
     changes: dict[str, Any] = field(factory=dict)  # of the configuration
 
 
+B, DDT_XL = {"name": "lightning-dit", "size": "B"}, {"name": "ddt", "size": "XL"}
+INTERVALS = {"probability": 1.0}  # MeanFlow computes du/dt in every step
 MODELS = (
-    Model(name="LightningDiT-B", backbone={"name": "lightning-dit", "size": "B"}, batch_size=128, plain=True),
-    Model(name="LightningDiT-XL", backbone={"name": "lightning-dit", "size": "XL"}, batch_size=32, plain=True),
-    Model(name="DDT-XL", backbone={"name": "ddt", "size": "XL"}, batch_size=32),
-    Model(name="DDT-XL, text", backbone={"name": "ddt", "size": "XL"}, batch_size=32, text=True),
+    Model(name=FLOW, backbone=B, batch_size=64, plain=True),  # as large as MeanFlow's, so that steps compare
+    Model(name=XL, backbone={"name": "lightning-dit", "size": "XL"}, batch_size=32, plain=True),
+    Model(name=DDT, backbone=DDT_XL, batch_size=32),
+    Model(name=TEXT, backbone=DDT_XL, batch_size=32, text=True),
     Model(
-        name="MeanFlow, LightningDiT-B",
-        backbone={"name": "lightning-dit", "size": "B"},
+        name=MEANFLOW,
+        backbone=B,
         batch_size=64,
         method="meanflow",
         compile=False,
+        changes={"objective": INTERVALS},
     ),
     Model(
-        name="MeanFlow (derivative: forward), LightningDiT-B",
-        backbone={"name": "lightning-dit", "size": "B"},
+        name=FORWARD,
+        backbone=B,
         batch_size=64,
         method="meanflow",
         eager=False,
-        changes={"objective": {"derivative": "forward"}},
+        changes={"objective": {**INTERVALS, "derivative": "forward"}},
     ),
     Model(
         name="LightningDiT-XL, float8",
@@ -67,7 +71,14 @@ MODELS = (
 TINY = {"name": "lightning-dit", "size": "tiny"}
 SMALL = (  # small enough to try the script on a CPU
     Model(name="tiny, vae", backbone=TINY, batch_size=4, plain=True, compile=False),
-    Model(name="tiny, meanflow", backbone=TINY, batch_size=4, method="meanflow", compile=False),
+    Model(
+        name="tiny, meanflow",
+        backbone=TINY,
+        batch_size=4,
+        method="meanflow",
+        compile=False,
+        changes={"objective": INTERVALS},
+    ),
     Model(name="tiny, text", backbone=TINY, batch_size=4, text=True, compile=False),
 )
 

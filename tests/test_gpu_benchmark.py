@@ -1,0 +1,34 @@
+"""The GPU benchmark, on a CPU with tiny networks: rows, goals, errors, and the order of the work."""
+
+import pytest
+
+from benchmarks.gpu.goals import goals
+
+RATES = {
+    ("LightningDiT-B", "ours, eager"): 800.0,
+    ("MeanFlow, LightningDiT-B", "ours, eager"): 400.0,
+    ("LightningDiT-XL", "ours, eager"): 280.0,
+    ("LightningDiT-XL", "plain loop, eager"): 250.0,
+    ("LightningDiT-XL", "ours, compiled"): 310.0,
+    ("DDT-XL", "ours, compiled"): 300.0,
+    ("DDT-XL, text", "ours, compiled"): 200.0,
+}
+
+
+def test_goals_compare_rows_of_one_kind():
+    rows = [
+        {"model": model, "side": side, "images_per_second": rate, "utilisation": 0.4}
+        for (model, side), rate in RATES.items()
+    ]
+    found = {goal["name"]: (pytest.approx(goal["figure"]), goal["holds"]) for goal in goals(rows)}
+    assert found == {
+        "LightningDiT-XL, eager": (280.0, False),
+        "a step of MeanFlow, LightningDiT-B, eager": (2.0, True),
+        "LightningDiT-XL, compiled": (310.0, True),
+        "DDT-XL, compiled": (0.4, True),
+        "a step of DDT-XL, text, compiled": (1.5, False),
+    }
+
+
+def test_rows_of_attention_and_errors_have_no_goal():
+    assert goals([{"attention": "mask", "ms": 1.0}, {"model": "DDT-XL", "side": "ours, eager", "error": "..."}]) == []
