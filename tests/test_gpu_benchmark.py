@@ -1,9 +1,15 @@
 """The GPU benchmark, on a CPU with tiny networks: rows, goals, errors, and the order of the work."""
 
 import pytest
+import torch
+from attrs import evolve
+from torch import nn
 
+from benchmarks.gpu import __main__ as script
 from benchmarks.gpu.goals import goals
+from benchmarks.gpu.models import SMALL
 
+TINY = evolve(SMALL[0], backbone={"name": "lightning-dit", "hidden": 16, "depth": 1, "heads": 1}, batch_size=2)
 RATES = {
     ("LightningDiT-B", "ours, eager"): 800.0,
     ("MeanFlow, LightningDiT-B", "ours, eager"): 400.0,
@@ -32,3 +38,20 @@ def test_goals_compare_rows_of_one_kind():
 
 def test_rows_of_attention_and_errors_have_no_goal():
     assert goals([{"attention": "mask", "ms": 1.0}, {"model": "DDT-XL", "side": "ours, eager", "error": "..."}]) == []
+
+
+def test_each_model_is_compiled_with_its_own_static_sizes(monkeypatch):
+    symbols = []
+
+    def backend(graph, inputs):
+        symbols.append([value for value in inputs if isinstance(value, torch.SymInt)])
+        return graph.forward
+
+    def compile_with_it(module, **options):
+        module._compiled_call_impl = torch.compile(module._call_impl, backend=backend)
+
+    monkeypatch.setattr(nn.Module, "compile", compile_with_it)
+    for batch_size in (4, 2):
+        script._ours(evolve(TINY, batch_size=batch_size), "compiled", True, 1, 1.0)
+    assert len(symbols) >= 2
+    assert not any(symbols)

@@ -66,6 +66,7 @@ def _rows(model: Model, steps: int, rate: float) -> Iterator[dict[str, Any]]:
 
 
 def _ours(model: Model, kind: str, compiled: bool, steps: int, rate: float) -> dict[str, Any]:
+    _free()
     run = run_of(model, compiled=compiled, precision="bf16")
     given = batch_of(model, run)
     with FlopCount() as count, torch.compiler.set_stance("force_eager"):
@@ -79,6 +80,7 @@ def _ours(model: Model, kind: str, compiled: bool, steps: int, rate: float) -> d
 
 
 def _plain(model: Model, kind: str, compiled: bool, steps: int) -> dict[str, Any]:
+    _free()
     run = run_of(model, compiled=False, precision="fp32")
     loop = plain_of(run, batch_of(model, run), bf16=True, compiled=compiled)
     del run
@@ -94,10 +96,20 @@ def _kernels(step: Callable[[], object]) -> list[dict[str, Any]]:
     return [{"kernel": e.key[:120], "ms": e.self_device_time_total / 1000, "calls": e.count} for e in events[:10]]
 
 
-def _measured(model: Model, step: Callable[[], object], steps: int) -> dict[str, Any]:
+def _free() -> None:
+    """Forget the memory and the compiled code of earlier models.
+
+    torch.compile would otherwise take a size that differs between two models for a symbol, which is slower.
+    """
+    torch._dynamo.reset()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _measured(model: Model, step: Callable[[], object], steps: int) -> dict[str, Any]:
+    gc.collect()
+    if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     for _ in range(WARM_UP):
         step()
