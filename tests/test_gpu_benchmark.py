@@ -52,6 +52,21 @@ def test_each_model_is_compiled_with_its_own_static_sizes(monkeypatch):
 
     monkeypatch.setattr(nn.Module, "compile", compile_with_it)
     for batch_size in (4, 2):
-        script._ours(evolve(TINY, batch_size=batch_size), "compiled", True, 1, 1.0)
+        script._ours(evolve(TINY, batch_size=batch_size), True, 1, 1.0)
     assert len(symbols) >= 2
     assert not any(symbols)
+
+
+def test_a_program_that_fails_costs_its_own_row_only(monkeypatch):
+    def no_memory(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(script, "_plain", no_memory)
+    plain, ours = script._programs([TINY], 1, 1.0)
+    assert plain == {
+        "model": TINY.name,
+        "side": "plain loop, eager",
+        "error": "OutOfMemoryError: CUDA out of memory",
+    }
+    assert ours["images_per_second"] > 0
+    assert "times_the_plain_loop" not in ours

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,8 @@ import click
 import torch
 
 from benchmarks.gpu import attention
-from benchmarks.gpu.goals import goals
+from benchmarks.gpu.goals import RATE, goals
 from benchmarks.gpu.models import MODELS, SMALL, Model, batch_of, plain_of, run_of
-from nanogen_core.errors import NanoGenError
 from nanogen_files import storage
 from nanogen_train.logging.flops import FlopCount
 
@@ -28,44 +29,44 @@ WARM_UP = 3
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default=Path("runs/gpu/results.json"), show_default=True)
 def main(small: bool, steps: int, output: Path) -> None:
-    """Measure each model, and write all results as JSON after each of them."""
+    """Measure each program, and write all results as JSON after each of them."""
     if not small and not torch.cuda.is_available():
         raise SystemExit("There is no CUDA device: run this on a machine with one, or try it with --small.")
     torch.set_float32_matmul_precision("high")
     rate = _rate(256 if small else PRODUCT)
     result: dict[str, Any] = {"machine": _machine(), "product_tflops": rate / 1e12, "rows": [], "goals": []}
-    for model in SMALL if small else MODELS:
-        _record(result, _rows(model, steps, rate), output)
     shape, device = (attention.SMALL, "cpu") if small else (attention.Shape(), "cuda")
-    _record(result, attention.rows(shape, device, _timed), output)
+    work = _programs(SMALL if small else MODELS, steps, rate)
+    for row in chain(work, attention.rows(shape, device, _timed)):
+        result["rows"].append(row)
+        result["goals"] = goals(result["rows"])
+        storage.write_json(output, result)
+        click.echo(json.dumps(row))
     click.echo(f"Figures: {output}.")
 
 
-def _record(result: dict[str, Any], rows: Iterator[dict[str, Any]], output: Path) -> None:
-    """Write the file after each row. A missing extra costs its row only."""
-    try:
-        for row in rows:
-            result["rows"].append(row)
-            result["goals"] = goals(result["rows"])
-            storage.write_json(output, result)
-            click.echo(json.dumps(row))
-    except NanoGenError as error:
-        click.echo(f"Left out: {error}")
-
-
-def _rows(model: Model, steps: int, rate: float) -> Iterator[dict[str, Any]]:
+def _programs(models: Iterable[Model], steps: int, rate: float) -> Iterator[dict[str, Any]]:
     """Yield the programs of a model in bf16, eager and compiled: the plain loop (if it has the network), then ours."""
-    for compiled in [False] * model.eager + [True] * model.compile:
-        kind = "compiled" if compiled else "eager"
-        plain = _plain(model, kind, compiled, steps) if model.plain else None
-        yield from [plain] if plain else []
-        ours = _ours(model, kind, compiled, steps, rate)
-        if plain:
-            ours["times_the_plain_loop"] = ours["images_per_second"] / plain["images_per_second"]
-        yield ours
+    for model in models:
+        for compiled in [False] * model.eager + [True] * model.compile:
+            kind = "compiled" if compiled else "eager"
+            plain = _row(model, f"plain loop, {kind}", partial(_plain, model, compiled, steps)) if model.plain else {}
+            yield from [plain] if plain else []
+            ours = _row(model, f"ours, {kind}", partial(_ours, model, compiled, steps, rate))
+            if RATE in plain and RATE in ours:
+                ours["times_the_plain_loop"] = ours[RATE] / plain[RATE]
+            yield ours
 
 
-def _ours(model: Model, kind: str, compiled: bool, steps: int, rate: float) -> dict[str, Any]:
+def _row(model: Model, side: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the figures of a program, or its error: too little memory, a missing extra, a failed compilation."""
+    try:
+        return {"model": model.name, "side": side, **measure()}
+    except Exception as error:
+        return {"model": model.name, "side": side, "error": f"{type(error).__name__}: {error}"[:300]}
+
+
+def _ours(model: Model, compiled: bool, steps: int, rate: float) -> dict[str, Any]:
     _free()
     run = run_of(model, compiled=compiled, precision="bf16")
     given = batch_of(model, run)
@@ -73,18 +74,17 @@ def _ours(model: Model, kind: str, compiled: bool, steps: int, rate: float) -> d
         run._one_step(given)
     flops = count.with_gradient + count.without_gradient
     figures = _measured(model, lambda: run._one_step(given), steps)
-    share = flops * figures["images_per_second"] / model.batch_size / rate
+    share = flops * figures[RATE] / model.batch_size / rate
     kernels = {} if compiled or not torch.cuda.is_available() else {"kernels": _kernels(lambda: run._one_step(given))}
-    row = {"model": model.name, "side": f"ours, {kind}", **figures}
-    return {**row, "flops_per_step": flops, "utilisation": share, **kernels}
+    return {**figures, "flops_per_step": flops, "utilisation": share, **kernels}
 
 
-def _plain(model: Model, kind: str, compiled: bool, steps: int) -> dict[str, Any]:
+def _plain(model: Model, compiled: bool, steps: int) -> dict[str, Any]:
     _free()
     run = run_of(model, compiled=False, precision="fp32")
     loop = plain_of(run, batch_of(model, run), bf16=True, compiled=compiled)
     del run
-    return {"model": model.name, "side": f"plain loop, {kind}", **_measured(model, loop, steps)}
+    return _measured(model, loop, steps)
 
 
 def _kernels(step: Callable[[], object]) -> list[dict[str, Any]]:
@@ -116,7 +116,7 @@ def _measured(model: Model, step: Callable[[], object], steps: int) -> dict[str,
     seconds = _timed(step, steps)
     return {
         "images": model.batch_size,
-        "images_per_second": model.batch_size * steps / seconds,
+        RATE: model.batch_size * steps / seconds,
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None,
     }
 
