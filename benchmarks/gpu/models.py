@@ -40,10 +40,10 @@ class Model:
 B, DDT_XL = {"name": "lightning-dit", "size": "B"}, {"name": "ddt", "size": "XL"}
 INTERVALS = {"probability": 1.0}  # MeanFlow computes du/dt in every step
 MODELS = (
-    Model(name=FLOW, backbone=B, batch_size=64, plain=True),  # as large as MeanFlow's, so that steps compare
     Model(name=XL, backbone={"name": "lightning-dit", "size": "XL"}, batch_size=32, plain=True),
     Model(name=DDT, backbone=DDT_XL, batch_size=32),
     Model(name=TEXT, backbone=DDT_XL, batch_size=32, text=True),
+    Model(name=FLOW, backbone=B, batch_size=64, plain=True),  # as large as MeanFlow's, so that steps compare
     Model(
         name=MEANFLOW,
         backbone=B,
