@@ -7,7 +7,7 @@ from torch import nn
 
 from benchmarks.gpu import __main__ as script
 from benchmarks.gpu.goals import goals
-from benchmarks.gpu.models import SMALL
+from benchmarks.gpu.models import SMALL, Captions
 
 TINY = evolve(SMALL[0], backbone={"name": "lightning-dit", "hidden": 16, "depth": 1, "heads": 1}, batch_size=2)
 RATES = {
@@ -17,7 +17,7 @@ RATES = {
     ("LightningDiT-XL", "plain loop, eager"): 250.0,
     ("LightningDiT-XL", "ours, compiled"): 310.0,
     ("DDT-XL", "ours, compiled"): 300.0,
-    ("DDT-XL, text", "ours, compiled"): 200.0,
+    ("DDT-XL, text of 20 to 256 tokens", "ours, compiled"): 200.0,
 }
 
 
@@ -33,7 +33,7 @@ def test_goals_compare_rows_of_one_kind():
         ("LightningDiT-XL, eager", "plain loop", 1.12, True),
         ("LightningDiT-XL, compiled", "", 310.0, True),
         ("DDT-XL, compiled", "the large product", 0.4, True),
-        ("a step of DDT-XL, text, compiled", "DDT-XL", 1.5, False),
+        ("a step of DDT-XL, text of 20 to 256 tokens, compiled", "DDT-XL", 1.5, False),
     ]
 
 
@@ -66,3 +66,20 @@ def test_a_program_that_fails_costs_its_own_row_only(monkeypatch):
     ours, plain = script._programs([TINY], 1, 1.0, compiled=False)
     assert ours == {"model": TINY.name, "side": "ours, eager", "error": "OutOfMemoryError: CUDA out of memory"}
     assert plain["images_per_second"] > 0
+
+
+def test_each_step_has_captions_of_other_lengths(monkeypatch):
+    lengths, encode = [], Captions.encode
+
+    def spy(self, *args):
+        condition = encode(self, *args)
+        lengths.append(condition.mask.sum(dim=1).tolist())
+        return condition
+
+    monkeypatch.setattr(Captions, "encode", spy)
+    text = evolve(TINY, captions=(20, 256), batch_size=8)
+    full = script._ours(text, False, 2, 1.0)
+    assert len(lengths) == len({tuple(each) for each in lengths}) == 1 + script.WARM_UP + 2
+    assert 20 <= min(map(min, lengths)) < max(map(max, lengths)) <= 256
+    short = script._ours(evolve(text, captions=(20, 120)), False, 1, 1.0)
+    assert short["flops_per_step"] < 0.7 * full["flops_per_step"]

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.gpu import attention
 from benchmarks.gpu.goals import RATE, goals
-from benchmarks.gpu.models import MODELS, SMALL, Model, batch_of, plain_of, run_of
+from benchmarks.gpu.models import MODELS, SMALL, Model, batch_of, batches_of, plain_of, run_of
 from nanogen_files import storage
 from nanogen_train.logging.flops import FlopCount
 
@@ -69,13 +69,17 @@ def _row(model: Model, side: str, measure: Callable[[], dict[str, Any]]) -> dict
 def _ours(model: Model, compiled: bool, steps: int, rate: float) -> dict[str, Any]:
     _free()
     run = run_of(model, compiled=compiled, precision="bf16")
-    given = batch_of(model, run)
+    batches = batches_of(model, run)
+
+    def step() -> None:
+        run._one_step(next(batches))
+
     with FlopCount() as count, torch.compiler.set_stance("force_eager"):
-        run._one_step(given)
+        step()
     flops = count.with_gradient + count.without_gradient
-    figures = _measured(model, lambda: run._one_step(given), steps)
+    figures = _measured(model, step, steps)
     share = flops * figures[RATE] / model.batch_size / rate
-    kernels = {} if compiled or not torch.cuda.is_available() else {"kernels": _kernels(lambda: run._one_step(given))}
+    kernels = {} if compiled or not torch.cuda.is_available() else {"kernels": _kernels(step)}
     return {**figures, "flops_per_step": flops, "utilisation": share, **kernels}
 
 
