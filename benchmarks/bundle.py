@@ -2,7 +2,7 @@
 
 FOLDER gets the wheels of all distributions, the pure wheels that a bare machine lacks, the CUDA tests, the benchmarks
 and `run.sh`. A bare machine has Python, torch, torchvision, transformers, accelerate, safetensors, numpy, scipy and
-pytest.
+pytest. gradio is left out: it would fill half of the folder, and only `nanogen app` needs it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PRESENT = ("torch", "torchvision", "pillow", "transformers", "accelerate", "safetensors", "numpy", "scipy", "pytest")
+LEFT_OUT = ("gradio",)
+EXTRAS = ("torchao",)  # for float8. It also has a pure wheel, which computes float8 with torch's own kernels
 PYTHON = "3.12"  # of the CUDA machine
 LARGEST = 60_000_000  # bytes
 
@@ -65,17 +67,21 @@ def missing() -> dict[str, Distribution]:
     """Return what the distributions of this repository need beyond what a bare machine has, by name."""
     ours = [str(found.metadata["Name"]) for found in distributions() if normalised(found).startswith("nanogen")]
     present = closure(PRESENT)
-    needed = {name: found for name, found in closure(ours).items() if name not in present}
-    return {name: found for name, found in sorted(needed.items()) if not name.startswith("nanogen")}
+    needed = closure([*ours, *EXTRAS], without=LEFT_OUT)
+    lacking = {name: found for name, found in sorted(needed.items()) if name not in present}
+    return {name: found for name, found in lacking.items() if not name.startswith("nanogen")}
 
 
-def closure(names: Iterable[str]) -> dict[str, Distribution]:
-    """Return the installed distributions of these names, with all that they require, by normalised name."""
+def closure(names: Iterable[str], without: Collection[str] = ()) -> dict[str, Distribution]:
+    """Return the installed distributions of these names, with all that they require, by normalised name.
+
+    What only the distributions in `without` require is left out too.
+    """
     found: dict[str, Distribution] = {}
     left = list(names)
     while left:
         name = re.sub(r"[-_.]+", "-", left.pop()).lower()
-        if name in found:
+        if name in found or name in without:
             continue
         try:
             found[name] = distribution(name)
@@ -92,8 +98,8 @@ def normalised(found: Distribution) -> str:
 
 
 def is_pure(found: Distribution) -> bool:
-    """Return whether a distribution has no compiled code, so that its wheel fits every machine."""
-    return "Root-Is-Purelib: true" in (found.read_text("WHEEL") or "")
+    """Return whether a distribution has a wheel without compiled code, which fits every machine."""
+    return normalised(found) in EXTRAS or "Root-Is-Purelib: true" in (found.read_text("WHEEL") or "")
 
 
 def _pip(*words: str) -> None:

@@ -11,6 +11,6 @@ if [ ! -x "$python" ] && ! command -v "$python" >/dev/null; then
 fi
 timeout 120 "$python" -m pytest tests/test_cuda.py -q -rs -p no:cacheprovider
 tests=$?
-timeout "${SECONDS_FOR_FIGURES:-280}" "$python" -m benchmarks.gpu --output "$output" ${GPU_OPTIONS:-}
+timeout "${SECONDS_FOR_FIGURES:-$((400 - SECONDS))}" "$python" -m benchmarks.gpu --output "$output" ${GPU_OPTIONS:-}
 figures=$?
 [ "$tests" -eq 0 ] && [ "$figures" -eq 0 ]

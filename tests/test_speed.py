@@ -6,6 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from benchmarks.speed import training
 from benchmarks.speed.__main__ import PARTS, main, table
 from benchmarks.speed.parts import batch, pipeline, plain_loop
 from benchmarks.speed.timing import Row, as_json, ratio
@@ -52,6 +53,12 @@ def test_a_row_is_held_to_its_bound():
     row = Row(name="a", against="b", figure=1.2, at_least=1.3, peak_mib=5)
     shown = table({"machine": {"threads": 2}, "rows": [as_json(row)]})
     assert "| a | b | 1.20x | >= 1.3 | NO | 5 |  |" in shown
+
+
+@pytest.mark.parametrize(("gain", "bound"), [(1.0, 0.95), (1.25, 0.99), (2.3, 1.07)])
+def test_the_bound_of_a_step_grows_with_the_gain_of_our_products(monkeypatch, gain, bound):
+    monkeypatch.setattr(training, "_product_gain", lambda: gain)
+    assert training._bound(training.EAGER) == bound
 
 
 def test_a_ratio_is_how_many_times_as_quick_ours_is(monkeypatch):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,8 @@ import click
 import torch
 
 from benchmarks.gpu import attention
-from benchmarks.gpu.models import MODELS, SMALL, Model, batch_of, plain_of, run_of
-from nanogen_core.errors import NanoGenError
+from benchmarks.gpu.goals import RATE, goals
+from benchmarks.gpu.models import MODELS, SMALL, Model, batch_of, batches_of, plain_of, run_of
 from nanogen_files import storage
 from nanogen_train.logging.flops import FlopCount
 
@@ -27,60 +29,65 @@ WARM_UP = 3
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default=Path("runs/gpu/results.json"), show_default=True)
 def main(small: bool, steps: int, output: Path) -> None:
-    """Measure each model, and write all results as JSON after each of them."""
+    """Measure each program, and write all results as JSON after each of them."""
     if not small and not torch.cuda.is_available():
         raise SystemExit("There is no CUDA device: run this on a machine with one, or try it with --small.")
     torch.set_float32_matmul_precision("high")
     rate = _rate(256 if small else PRODUCT)
-    result: dict[str, Any] = {"machine": _machine(), "product_tflops": rate / 1e12, "rows": []}
-    for model in SMALL if small else MODELS:
-        _record(result, _rows(model, steps, rate), output)
+    result: dict[str, Any] = {"machine": _machine(), "product_tflops": rate / 1e12, "rows": [], "goals": []}
     shape, device = (attention.SMALL, "cpu") if small else (attention.Shape(), "cuda")
-    _record(result, attention.rows(shape, device, _timed), output)
+    measure = partial(_programs, SMALL if small else MODELS, steps, rate)
+    kernels = attention.rows(shape, device, _timed)
+    # compilation takes most of the time, so that it comes last
+    for row in chain(measure(compiled=False), kernels, measure(compiled=True)):
+        result["rows"].append(row)
+        result["goals"] = goals(result["rows"])
+        storage.write_json(output, result)
+        click.echo(json.dumps(row))
     click.echo(f"Figures: {output}.")
 
 
-def _record(result: dict[str, Any], rows: Iterator[dict[str, Any]], output: Path) -> None:
-    """Write the file after each row. A missing extra costs its row only."""
+def _programs(models: Iterable[Model], steps: int, rate: float, *, compiled: bool) -> Iterator[dict[str, Any]]:
+    """Yield the rows of all models in bf16: ours, then the plain loop where it has the network."""
+    kind = "compiled" if compiled else "eager"
+    chosen = [model for model in models if (model.compile if compiled else model.eager)]
+    for model in chosen:
+        yield _row(model, f"ours, {kind}", partial(_ours, model, compiled, steps, rate))
+    for model in chosen:
+        if model.plain:
+            yield _row(model, f"plain loop, {kind}", partial(_plain, model, compiled, steps))
+
+
+def _row(model: Model, side: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the figures of a program, or its error: too little memory, a missing extra, a failed compilation."""
     try:
-        for row in rows:
-            result["rows"].append(row)
-            storage.write_json(output, result)
-            click.echo(json.dumps(row))
-    except NanoGenError as error:
-        click.echo(f"Left out: {error}")
+        return {"model": model.name, "side": side, **measure()}
+    except Exception as error:
+        return {"model": model.name, "side": side, "error": f"{type(error).__name__}: {error}"[:300]}
 
 
-def _rows(model: Model, steps: int, rate: float) -> Iterator[dict[str, Any]]:
-    """Yield the programs of a model in bf16, eager and compiled: the plain loop (if it has the network), then ours."""
-    for compiled in [False] * model.eager + [True] * model.compile:
-        kind = "compiled" if compiled else "eager"
-        plain = _plain(model, kind, compiled, steps) if model.plain else None
-        yield from [plain] if plain else []
-        ours = _ours(model, kind, compiled, steps, rate)
-        if plain:
-            ours["times_the_plain_loop"] = ours["images_per_second"] / plain["images_per_second"]
-        yield ours
-
-
-def _ours(model: Model, kind: str, compiled: bool, steps: int, rate: float) -> dict[str, Any]:
+def _ours(model: Model, compiled: bool, steps: int, rate: float) -> dict[str, Any]:
+    _free()
     run = run_of(model, compiled=compiled, precision="bf16")
-    given = batch_of(model, run)
+    batches = batches_of(model, run)
+
+    def step() -> None:
+        run._one_step(next(batches))
+
     with FlopCount() as count, torch.compiler.set_stance("force_eager"):
-        run._one_step(given)
+        step()
     flops = count.with_gradient + count.without_gradient
-    figures = _measured(model, lambda: run._one_step(given), steps)
-    share = flops * figures["images_per_second"] / model.batch_size / rate
-    kernels = {} if compiled or not torch.cuda.is_available() else {"kernels": _kernels(lambda: run._one_step(given))}
-    row = {"model": model.name, "side": f"ours, {kind}", **figures}
-    return {**row, "flops_per_step": flops, "utilisation": share, **kernels}
+    figures = _measured(model, step, steps)
+    share = flops * figures[RATE] / model.batch_size / rate
+    return {**figures, "flops_per_step": flops, "utilisation": share}
 
 
-def _plain(model: Model, kind: str, compiled: bool, steps: int) -> dict[str, Any]:
+def _plain(model: Model, compiled: bool, steps: int) -> dict[str, Any]:
+    _free()
     run = run_of(model, compiled=False, precision="fp32")
     loop = plain_of(run, batch_of(model, run), bf16=True, compiled=compiled)
     del run
-    return {"model": model.name, "side": f"plain loop, {kind}", **_measured(model, loop, steps)}
+    return _measured(model, loop, steps)
 
 
 def _kernels(step: Callable[[], object]) -> list[dict[str, Any]]:
@@ -92,18 +99,30 @@ def _kernels(step: Callable[[], object]) -> list[dict[str, Any]]:
     return [{"kernel": e.key[:120], "ms": e.self_device_time_total / 1000, "calls": e.count} for e in events[:10]]
 
 
-def _measured(model: Model, step: Callable[[], object], steps: int) -> dict[str, Any]:
+def _free() -> None:
+    """Forget the memory and the compiled code of earlier models.
+
+    torch.compile would otherwise take a size that differs between two models for a symbol, which is slower.
+    """
+    torch._dynamo.reset()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _measured(model: Model, step: Callable[[], object], steps: int) -> dict[str, Any]:
+    gc.collect()
+    if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     for _ in range(WARM_UP):
         step()
     seconds = _timed(step, steps)
+    kernels = {"kernels": _kernels(step)} if torch.cuda.is_available() else {}
     return {
         "images": model.batch_size,
-        "images_per_second": model.batch_size * steps / seconds,
+        RATE: model.batch_size * steps / seconds,
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None,
+        **kernels,
     }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from attrs import field, frozen
 
+from benchmarks.gpu.goals import DDT, FLOW, FORWARD, MEANFLOW, SHORT_TEXT, TEXT, XL
 from benchmarks.speed.plain import PlainDiT, PlainLoop
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import resolve
@@ -29,32 +30,36 @@ class Model:
     backbone: dict[str, Any]
     batch_size: int
     method: str = "vae"
-    text: bool = False  # captions of 20 to 256 tokens in place of class labels
+    captions: tuple[int, int] | None = None  # the fewest and most tokens of captions, in place of class labels
     plain: bool = False  # whether the plain loop has this network
     compile: bool = True
     eager: bool = True
     changes: dict[str, Any] = field(factory=dict)  # of the configuration
 
 
+B, DDT_XL = {"name": "lightning-dit", "size": "B"}, {"name": "ddt", "size": "XL"}
+INTERVALS = {"probability": 1.0}  # MeanFlow computes du/dt in every step
 MODELS = (
-    Model(name="LightningDiT-B", backbone={"name": "lightning-dit", "size": "B"}, batch_size=128, plain=True),
-    Model(name="LightningDiT-XL", backbone={"name": "lightning-dit", "size": "XL"}, batch_size=32, plain=True),
-    Model(name="DDT-XL", backbone={"name": "ddt", "size": "XL"}, batch_size=32),
-    Model(name="DDT-XL, text", backbone={"name": "ddt", "size": "XL"}, batch_size=32, text=True),
+    Model(name=XL, backbone={"name": "lightning-dit", "size": "XL"}, batch_size=32, plain=True),
+    Model(name=DDT, backbone=DDT_XL, batch_size=32),
+    Model(name=TEXT, backbone=DDT_XL, batch_size=32, captions=(20, 256)),
+    Model(name=SHORT_TEXT, backbone=DDT_XL, batch_size=32, captions=(20, 120), compile=False),
+    Model(name=FLOW, backbone=B, batch_size=64, plain=True),  # as large as MeanFlow's, so that steps compare
     Model(
-        name="MeanFlow, LightningDiT-B",
-        backbone={"name": "lightning-dit", "size": "B"},
+        name=MEANFLOW,
+        backbone=B,
         batch_size=64,
         method="meanflow",
         compile=False,
+        changes={"objective": INTERVALS},
     ),
     Model(
-        name="MeanFlow (derivative: forward), LightningDiT-B",
-        backbone={"name": "lightning-dit", "size": "B"},
+        name=FORWARD,
+        backbone=B,
         batch_size=64,
         method="meanflow",
         eager=False,
-        changes={"objective": {"derivative": "forward"}},
+        changes={"objective": {**INTERVALS, "derivative": "forward"}},
     ),
     Model(
         name="LightningDiT-XL, float8",
@@ -67,8 +72,15 @@ MODELS = (
 TINY = {"name": "lightning-dit", "size": "tiny"}
 SMALL = (  # small enough to try the script on a CPU
     Model(name="tiny, vae", backbone=TINY, batch_size=4, plain=True, compile=False),
-    Model(name="tiny, meanflow", backbone=TINY, batch_size=4, method="meanflow", compile=False),
-    Model(name="tiny, text", backbone=TINY, batch_size=4, text=True, compile=False),
+    Model(
+        name="tiny, meanflow",
+        backbone=TINY,
+        batch_size=4,
+        method="meanflow",
+        compile=False,
+        changes={"objective": INTERVALS},
+    ),
+    Model(name="tiny, text", backbone=TINY, batch_size=4, captions=(20, 256), compile=False),
 )
 
 
@@ -84,8 +96,8 @@ def run_of(model: Model, *, compiled: bool, precision: str) -> Run:
         "checkpoint_every": 0,
     }
     config = {
-        "task": "t2i" if model.text else "imagenet",
-        **({"encoder": Captions()} if model.text else {}),
+        "task": "t2i" if model.captions else "imagenet",
+        **({"encoder": Captions()} if model.captions else {}),
         "method": model.method,
         "backbone": model.backbone,
         "optimizer": {"name": "adamw", "lr": LR},
@@ -94,39 +106,48 @@ def run_of(model: Model, *, compiled: bool, precision: str) -> Run:
     }
     resolved = resolve(config, model.changes)
     torch.manual_seed(0)
-    names = () if model.text else tuple(f"class {number}" for number in range(CLASSES))
+    names = () if model.captions else tuple(f"class {number}" for number in range(CLASSES))
     assembly = Assembly(resolved, {"classes": names})
     assembly.excuse_dataset()
     return Run(Pipeline(resolved, assembly), Path(tempfile.mkdtemp(prefix="nanogen-gpu-")))
 
 
 class Captions:
-    """Text encoder without weights: random hidden states [B, L, 1024] of captions with 20 to 256 tokens."""
+    """Text encoder without weights: random hidden states [B, L, 1024] of captions of random lengths."""
 
     provides = frozenset({"text"})
     width = 1024
     max_length = 256
-    shortest = 20
+
+    def __init__(self, shortest: int = 20, longest: int = max_length, device: torch.device | str = "cpu"):
+        self.shortest, self.longest, self.device = shortest, longest, device
 
     def encode(self, texts: Sequence[str], length: int) -> Condition:
         """Return states of random lengths."""
-        counts = torch.randint(self.shortest, length + 1, (len(texts), 1))
-        mask = torch.arange(int(counts.max())) < counts
-        return Condition(torch.randn(*mask.shape, self.width) * mask[..., None], mask)
+        counts = torch.randint(self.shortest, min(length, self.longest) + 1, (len(texts), 1))
+        mask = (torch.arange(int(counts.max())) < counts).to(self.device)
+        return Condition(torch.randn(*mask.shape, self.width, device=self.device) * mask[..., None], mask)
 
     def to(self, device: torch.device | str) -> Captions:
         return self
 
 
+def batches_of(model: Model, run: Run) -> Iterator[Batch]:
+    """Yield a batch for each step: new captions, because their lengths decide the work, or always the same labels."""
+    given = batch_of(model, run)
+    while True:
+        yield given
+        given = batch_of(model, run) if model.captions else given
+
+
 def batch_of(model: Model, run: Run) -> Batch:
     """Return latents, and labels or encoded captions, on the device of the run."""
-    shape = (model.batch_size, *run.pipeline.latent.shape)
-    latents = torch.randn(shape, device=run.engine.device)
-    if model.text:
-        encoded = Captions().encode(["caption"] * model.batch_size, Captions.max_length)
-        condition = encoded.map(lambda value: value.to(run.engine.device))
+    shape, device = (model.batch_size, *run.pipeline.latent.shape), run.engine.device
+    latents = torch.randn(shape, device=device)
+    if model.captions:
+        condition = Captions(*model.captions, device).encode(["caption"] * model.batch_size, Captions.max_length)
         return Batch(torch.arange(model.batch_size), latents=latents, condition=condition)
-    labels = torch.randint(CLASSES, (model.batch_size,), device=run.engine.device)
+    labels = torch.randint(CLASSES, (model.batch_size,), device=device)
     return Batch(torch.arange(model.batch_size), labels=labels, latents=latents)
 
 
