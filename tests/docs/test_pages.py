@@ -221,6 +221,7 @@ def on_the_hub(settings: Mapping[str, Any], words: list[str]) -> None:
 def test_the_published_plugin_passes_its_tests(tmp_path):
     run_page("howto/publish-plugin.md", tmp_path, small={}, without=("plugins", "new-plugin", "check-plugin"))
     root = tmp_path / "nanogen-huber"
+    assert (root / "README.md").is_file()  # pip needs it: `readme` in pyproject.toml
     installed = root / "nanogen_huber-0.1.0.dist-info"  # as pip writes it
     installed.mkdir()
     (installed / "METADATA").write_text(
