@@ -236,9 +236,11 @@ def test_combinations_that_cannot_work_are_refused(small: dict[str, Any]) -> Non
 
 
 def test_a_perceptual_loss_takes_samples_whose_tokens_are_all_below() -> None:
-    from nanogen_pixel.early import rows_below
+    from nanogen_pixel.config import LpipsConfig
+    from nanogen_pixel.early import mean_over_batch
 
     t = torch.tensor([[0.1, 0.2], [0.1, 0.8], [0.9, 0.8]])
     state = State(torch.zeros(3, 1, 2, 1))
     found = ForwardPass(state, Times(t, t), Prediction(state), state, state, Condition(torch.zeros(3, 1, 1)))
-    assert rows_below(found, 0.5).tolist() == [0]
+    losses = mean_over_batch(found, LpipsConfig(below=0.5, weight=1.0), torch.tensor([3.0, 5.0, 7.0]))
+    assert losses.total.item() == 1.0  # of the first sample alone: 3 / 3
