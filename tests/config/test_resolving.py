@@ -95,6 +95,7 @@ def test_all_mistakes_are_said_at_once_with_their_paths(small):
         ("image_size", "64", "image_size: expected an integer, got '64'"),
         ("tokenizer", 3, "tokenizer: expected a name or a mapping with a `name`, got 3"),
         ("backbon", "ddt", "backbon: unknown key. Did you mean 'backbone'?"),
+        ("steps", 5, "steps: unknown key. Did you mean 'train.steps'?"),
         ("guidance", 3, "guidance: expected names, or a mapping of names to options, got 3"),
     ],
 )
