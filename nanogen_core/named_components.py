@@ -40,7 +40,7 @@ def build_named(kind: str, named: Named, *, path: str = "", **parts: Any) -> Any
             raise ConfigError(f"{path or kind}: {component.name!r} takes no options, got {', '.join(sorted(options))}.")
         part, config = import_object(component.target)(**parts), None
     else:
-        config = structure(options, import_object(component.config), path)
+        config = structure(options, import_object(component.config), path, settable=bool(path))
         part = import_object(component.target)(config, **parts)
     check(kind, part, f"{kind} {component.name!r}")
     return record_options(part, config)

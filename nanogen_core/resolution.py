@@ -241,7 +241,7 @@ class Resolution:
 
     def _structure(self, values: Mapping[str, Any], into: type[Any], path: str) -> Any:
         try:
-            return structure(values, into, path)
+            return structure(values, into, path, settable=True)
         except Mistakes as error:
             self.problems += [ConfigError(line) for line in error.lines]
             return None

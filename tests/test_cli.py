@@ -91,7 +91,8 @@ def test_ctrl_c_leaves_a_checkpoint(config, tmp_path):
                 break
         rest = process.stderr.read()
         assert process.wait(timeout=120) == 130
-    assert "Resume from the checkpoint of step" in rest
+    assert f"with `nanogen train {run} --resume`." in rest
+    assert "Error" not in rest
     assert "Traceback" not in rest
     assert len(list((run / "checkpoints").iterdir())) == 1
     assert nanogen("sample", run, "--label", "dog", "--steps", "1").returncode == 0
@@ -153,6 +154,7 @@ def test_plugins_as_json():
             ["train", "CONFIG", "--set", "steps"],
             "--set must have the form KEY.PATH=VALUE, such as train.steps=100, got 'steps'",
         ),
+        (["train", "CONFIG", "--set", "train.steps", "5"], "got 'train.steps'. Quote it if it contains spaces."),
         (["sample", "nowhere", "--label", "apple"], "There is no saved pipeline in nowhere"),
         (["import", "nowhere.safetensors"], "nowhere.safetensors"),
         (
@@ -181,12 +183,16 @@ def test_debug_shows_the_traceback(tmp_path):
     assert "Cannot read the configuration" in done.stderr
 
 
-def test_a_run_that_cannot_write_says_where(config, tmp_path):
+@pytest.mark.parametrize("options", [["--output", "file/run"], []])
+def test_a_run_that_cannot_write_says_where_and_what_to_do(config, tmp_path, options):
     (tmp_path / "file").write_text("")
-    done = nanogen("train", config, "--output", tmp_path / "file" / "run")
+    (tmp_path / "runs").write_text("")
+    done = nanogen("train", config, *options, cwd=tmp_path)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "file" in done.stderr
+    place = "file/run" if options else "runs"
+    assert place in done.stderr
+    assert "Make it writable, or choose another folder (--output)." in done.stderr
 
 
 def test_a_wrong_configuration_costs_no_import_of_torch(config):

@@ -86,7 +86,7 @@ def test_a_stopped_and_resumed_run_ends_as_one_that_never_stopped(small, tmp_pat
     stopped = run(small, tmp_path / "parts")
     stop_after(stopped, 5)
     with pytest.raises(
-        Interrupted, match="Stopped at step 5 of 8. Resume from the checkpoint of step 5 in .* with --resume"
+        Interrupted, match="Stopped at step 5 of 8. Resume from the checkpoint of step 5 with `nanogen train .*"
     ):
         stopped.train()
     run(small, tmp_path / "parts", resume=True).train()

@@ -12,6 +12,7 @@ from benchmarks.matrix.cells import Plan
 from benchmarks.matrix.order import Matrix, Record
 from nanogen_core.errors import NanoGenError
 from nanogen_files import storage
+from nanogen_files.torchao_messages import hide_torchao_messages
 from nanogen_train.trainer.loop import Interrupted
 
 
@@ -26,6 +27,7 @@ from nanogen_train.trainer.loop import Interrupted
 @click.option("--budget", is_flag=True, help="Only print the expected time of the cells.")
 def main(only: tuple[str, ...], tasks: str | None, scale: float, output: Path, file: Path, budget: bool) -> None:
     """Run or resume the matrix. Finished cells are skipped; failed cells are repeated."""
+    hide_torchao_messages()
     try:
         plan = cells.read(file)
         chosen = tuple(tasks.split(",")) if tasks else plan.tasks

@@ -49,7 +49,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except NanoGenError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"{'' if hasattr(error, 'exit_code') else 'Error: '}{error}", err=True)
         sys.exit(getattr(error, "exit_code", 1))
     except OSError as error:
         click.echo(f"Error: {error.strerror or error}{_place(error)}.", err=True)
@@ -90,4 +90,4 @@ def _noting(show: Any) -> Any:
 
 
 def _place(error: OSError) -> str:
-    return f": {error.filename}" if error.filename else ""
+    return f": {error.filename}. Make it writable, or choose another folder (--output)" if error.filename else ""

@@ -63,6 +63,7 @@ def overrides(command: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         metavar="KEY.PATH=VALUE",
         help="Override a configuration option; repeatable.",
+        callback=lambda context, option, values: values if override_layer(values) else (),  # before click counts words
     )(command)
 
 
@@ -79,7 +80,8 @@ def override_layer(settings: tuple[str, ...]) -> dict[str, Any]:
         keys = path.split(".")
         if not equals or not all(keys) or len(keys) > DEPTH:
             raise ConfigError(
-                f"--set must have the form KEY.PATH=VALUE, such as train.steps=100, got {shown(setting)}."
+                f"--set must have the form KEY.PATH=VALUE, such as train.steps=100, got {shown(setting)}. Quote it"
+                " if it contains spaces."
             )
         value: Any = Typed(text)
         for depth in reversed(range(len(keys))):

@@ -181,6 +181,44 @@ def test_every_kind_of_path_is_read(small):
     )
 
 
+def test_a_missing_option_is_documented_and_has_its_setting(small):
+    with pytest.raises(ConfigError) as caught:
+        resolve(small, override_layer(("guidance=autoguidance",)))
+    assert str(caught.value).startswith(
+        "guidance.autoguidance.pipeline is missing. Set it, for example with --set"
+        " guidance.autoguidance.pipeline=VALUE. Its value: The weaker model: the folder of a run,"
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Documented:
+    """Options.
+
+    Args:
+        first: A file, such as `a.npz`
+            or `b.npz`. More about it.
+        second: Without a full stop
+    """
+
+    first: str
+    second: str
+
+
+@attrs.frozen(kw_only=True)
+class Derived(Documented):
+    third: str
+
+
+def test_what_is_missing_is_described_by_the_docstring_of_any_base_class():
+    with pytest.raises(ConfigError) as caught:
+        structure({}, Derived, "part")
+    assert str(caught.value).splitlines() == [
+        "part.first is missing. Its value: A file, such as `a.npz` or `b.npz`.",
+        "part.second is missing. Its value: Without a full stop.",
+        "part.third is missing",
+    ]
+
+
 @pytest.mark.parametrize("setting", ["", "=", "=5", "seed", "train..steps=3", ".seed=3", "seed.=3", "a." * 30 + "b=1"])
 def test_a_setting_of_another_form_is_refused(setting):
     with pytest.raises(ConfigError, match="--set must have the form KEY.PATH=VALUE"):

@@ -117,6 +117,10 @@ def test_the_method_in_one_file_trains_on_both_tasks(tmp_path):
     for run in ("runs/config", "runs/config-text"):
         assert "huber" in (tmp_path / run / "log.jsonl").read_text(encoding="utf-8")
         assert (tmp_path / run / "generated" / "grid.png").is_file()
+    file = tmp_path / "huber_flow.py"
+    words = ("--plugin", file, "--set", "objective.delta=-1")
+    refused = forked.nanogen("config", "show", tmp_path / "config.yaml", *words, cwd=tmp_path)
+    assert refused.stderr.startswith("Error: objective.delta: must be above 0"), refused.stderr
 
 
 def test_the_notebook_runs_from_top_to_bottom(tmp_path):

@@ -140,8 +140,10 @@ def _part(name: str, options: Mapping[str, Any]) -> Part:
     path = f"metric.{name}"
     if component.config is None and options:
         raise ConfigError(f"{path}: {component.name!r} takes no options: remove {listing(options)}.")
-    config = None if component.config is None else structure(options, import_object(component.config), path)
-    return Part(Chosen(component, offer.distribution, options), name, config)
+    chosen = Chosen(component, offer.distribution, options)
+    if component.config is None:
+        return Part(chosen, name, None)
+    return Part(chosen, name, structure(options, import_object(component.config), path, settable=True))
 
 
 def _refuse_without_configuration(part: Part) -> None:

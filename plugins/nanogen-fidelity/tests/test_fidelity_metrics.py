@@ -190,6 +190,20 @@ def test_the_command_prints_a_small_sample_note_once(tiny, folder, recwarn):
     assert "interval of frechet (--intervals 0 leaves it out): 32 of 32" in ran.output  # 20 draws, 12 left out
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("kid", "reference", "An `.npz` with features or images, or a folder of images."),
+        ("frechet", "features", "The feature space: a component of the kind `features`."),
+    ],
+)
+def test_a_missing_option_says_how_to_set_it(folder, name, option, value):
+    ran = CliRunner().invoke(evaluate, [str(folder[0]), "--metrics", name])
+    path = f"metric.{name}.{option}"
+    advice = f"{path} is missing. Set it, for example with --set {path}=VALUE. Its value: {value}"
+    assert advice in str(ran.exception).splitlines()
+
+
 def test_the_inception_score_has_three_variants(tiny, pictures):
     logits = tiny.extract(pictures(30, seed=3))[1]
     expected = {

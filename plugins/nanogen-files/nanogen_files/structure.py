@@ -9,6 +9,7 @@ failing validator, so attributes are converted one by one.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -26,7 +27,9 @@ _LARGEST = 2**63 - 1
 _ERRORS = (BaseValidationError, StructureHandlerNotFoundError, NanoGenError, TypeError, ValueError, ArithmeticError)
 
 
-def structure(values: Mapping[str, Any], into: type[Config], path: str, *, finite: bool = True) -> Config:
+def structure(
+    values: Mapping[str, Any], into: type[Config], path: str, *, finite: bool = True, settable: bool = False
+) -> Config:
     """Build an attrs object from plain values.
 
     Args:
@@ -34,6 +37,7 @@ def structure(values: Mapping[str, Any], into: type[Config], path: str, *, finit
         into: The attrs class.
         path: Path of `values` in the configuration, such as `"train"`, for error messages.
         finite: Reject NaN and infinity. False for records of measurements.
+        settable: Whether `--set` can set the options, for the message about a missing one.
 
     Raises:
         Mistakes: One line per mistake: `path.key: what is wrong`.
@@ -42,7 +46,8 @@ def structure(values: Mapping[str, Any], into: type[Config], path: str, *, finit
     fields = {field.name: field for field in attrs.fields(into)}  # type: ignore[arg-type]
     unknown = [key for key in values if key not in fields]
     lines = [_unknown(key, path, fields if index < MISTAKES else {}) for index, key in enumerate(unknown)]
-    lines += [f"{path}.{name} is missing" for name, f in fields.items() if name not in values and _required(f)]
+    missing = [name for name, field in fields.items() if name not in values and field.default is attrs.NOTHING]
+    lines += [_missing(name, into, path, settable) for name in missing]
     converted: dict[str, Any] = {}
     for name in fields.keys() & values.keys():
         kind = fields[name].type
@@ -83,10 +88,6 @@ def _structured(value: Any, kind: Any, finite: bool) -> Any:
     return (_CONVERTER if finite else _MEASUREMENTS).structure(value, kind)
 
 
-def _required(field: attrs.Attribute[Any]) -> bool:
-    return field.default is attrs.NOTHING
-
-
 def _invalid(converted: Mapping[str, Any], fields: Mapping[str, attrs.Attribute[Any]], path: str) -> Iterator[str]:
     """Yield the lines of failing validators. Validators may read other attributes of the object."""
     defaults = {name: field.default for name, field in fields.items()}
@@ -104,6 +105,15 @@ def _unknown(key: Any, path: str, known: Mapping[str, Any]) -> str:
     if not isinstance(key, str):
         return f"{path}: the key {shown(key)} must be a string"
     return f"{path}.{key[:64]}: unknown key.{near_miss(key, known)} Known: {listing(known, empty='...')}."
+
+
+def _missing(name: str, config: type, path: str, settable: bool) -> str:
+    """Return the line for a missing option, with the first sentence about it in the class's docstring, if any."""
+    advice = f". Set it, for example with --set {path}.{name}=VALUE" if settable else ""
+    pattern = rf"^ +{name}: (.+?)(?:\.(?=\s)|\n\s*\n|\Z)"
+    found = (re.search(pattern, vars(base).get("__doc__") or "", re.M | re.S) for base in config.__mro__)
+    meaning = next((f". Its value: {' '.join(match[1].split())}." for match in found if match), "")
+    return f"{path}.{name} is missing{advice}{meaning or advice[:1]}"
 
 
 def _lines(error: BaseException, path: str, name: str) -> list[str]:

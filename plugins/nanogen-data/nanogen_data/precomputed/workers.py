@@ -12,6 +12,7 @@ from typing import Any
 
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_data.spawning import without_current_folder
+from nanogen_files.torchao_messages import hide_torchao_messages
 
 Make = Callable[[int], None]  # writes the shard of this number
 SPAWN = get_context("spawn")  # forked processes cannot use CUDA or OpenMP threads
@@ -91,6 +92,7 @@ def _death_message(processes: Sequence[tuple[Any, Connection]]) -> str:
 def _work(numbers: Sequence[int], build: Callable[..., Make], options: Mapping[str, Any], sender: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    hide_torchao_messages()
     try:
         for number in _run_here(numbers, build, options):
             sender.send(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -259,7 +260,8 @@ class Run:
         steps = checkpoint.steps_in(self.folder)
         if not steps:
             return f"{self.folder} contains no checkpoint yet: start again with --overwrite."
-        return f"Resume from the checkpoint of step {steps[-1]} in {self.folder} with --resume."
+        command = f"nanogen train {shlex.quote(str(self.folder))} --resume"
+        return f"Resume from the checkpoint of step {steps[-1]} with `{command}`."
 
     def _batches(self) -> Iterator[Batch]:
         task, settings, num_workers = self.pipeline.task, self.settings, self.engine.num_workers
