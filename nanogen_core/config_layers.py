@@ -148,9 +148,8 @@ INVALID = _Invalid()
 def _unknown(key: Any, path: str) -> str:
     if not isinstance(key, str):
         return f"{path}{shown(key)}: a key must be a string"
-    places = {} if path else registry().sections
-    inside = [f"{name}.{key}" for name, of in places.items() if key in fields_dict(import_object(of))]
-    near = f" Did you mean {inside[0]!r}?" if inside else near_miss(key, keys())
+    inside = [f"{name}.{key}" for name, of in registry().sections.items() if key in fields_dict(import_object(of))]
+    near = f" Did you mean {inside[0]!r}?" if inside and not path else near_miss(key, keys())
     return f"{path}{key[:64]}: unknown key.{near}{_installation(key)} Known: {listing(keys())}."
 
 

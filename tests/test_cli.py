@@ -154,7 +154,7 @@ def test_plugins_as_json():
             ["train", "CONFIG", "--set", "steps"],
             "--set must have the form KEY.PATH=VALUE, such as train.steps=100, got 'steps'",
         ),
-        (["train", "CONFIG", "--set", "train.steps", "5"], "got 'train.steps'. Quote it if it contains spaces."),
+        (["train", "CONFIG", "--set", "train.steps", "5"], "got 'train.steps'. Quote spaces."),
         (["sample", "nowhere", "--label", "apple"], "There is no saved pipeline in nowhere"),
         (["import", "nowhere.safetensors"], "nowhere.safetensors"),
         (

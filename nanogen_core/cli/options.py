@@ -80,8 +80,7 @@ def override_layer(settings: tuple[str, ...]) -> dict[str, Any]:
         keys = path.split(".")
         if not equals or not all(keys) or len(keys) > DEPTH:
             raise ConfigError(
-                f"--set must have the form KEY.PATH=VALUE, such as train.steps=100, got {shown(setting)}. Quote it"
-                " if it contains spaces."
+                f"--set must have the form KEY.PATH=VALUE, such as train.steps=100, got {shown(setting)}. Quote spaces."
             )
         value: Any = Typed(text)
         for depth in reversed(range(len(keys))):
