@@ -71,6 +71,8 @@ class Run:
         init: Report on how a new run loaded `train.init`. None without `train.init`, and for a resumed run.
         stop_requested: Whether a stop signal arrived in the last step. The run is finished, but its process should end.
 
+    A run that stopped before its first logged step, and without a checkpoint, is replaced.
+
     Raises:
         TrainingError: The folder contains another run, or the run cannot be resumed with this configuration.
         ConfigError, DataError: The weights of `train.init` are missing, damaged, or do not fit.
@@ -135,7 +137,9 @@ class Run:
         """Return the step to resume from, or None for a new run. Raises TrainingError if the folder is occupied."""
         if resume:
             return checkpoint.newest(self.folder)
-        if not restart or self._steps_at_start:
+        if not restart and run_folder.holds_no_step(self.folder):
+            log.warning("Replacing the unfinished run in %s, which logged no step.", self.folder)
+        elif not restart or self._steps_at_start:
             run_folder.refuse_occupied(self.folder)
         return None
 
