@@ -35,6 +35,7 @@ from nanogen_train.optim.optimization import Optimization
 from nanogen_train.settings import TrainConfig
 from nanogen_train.stages.build import stage_of
 from nanogen_train.trainer import cache, failure_report, outputs, record, run_folder
+from nanogen_train.trainer.arguments import refuse_unusable
 from nanogen_train.trainer.batches import Stopped, WorkerLost, read_batches
 from nanogen_train.trainer.engine import Engine
 from nanogen_train.trainer.evaluation import Evaluations
@@ -74,7 +75,8 @@ class Run:
     A run that stopped before its first logged step, and without a checkpoint, is replaced.
 
     Raises:
-        TrainingError: The folder contains another run, or the run cannot be resumed with this configuration.
+        TrainingError: The folder contains another run, the run cannot be resumed with this configuration, or the
+            backbone does not take (state, times, condition).
         ConfigError, DataError: The weights of `train.init` are missing, damaged, or do not fit.
     """
 
@@ -88,6 +90,7 @@ class Run:
         restart: bool = False,
         report: Report | None = None,
     ):
+        refuse_unusable(pipeline)
         self.pipeline, self.folder, self.report = pipeline, Path(folder), report or (lambda step, scalars: None)
         self.settings: TrainConfig = pipeline.config.sections["train"]
         self.seed = pipeline.config.seed
