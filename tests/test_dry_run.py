@@ -76,9 +76,21 @@ def test_nothing_is_cached_for_one_step(small):
     assert "images" in run_dry(resolve(small)).shapes
 
 
-def test_mistakes_are_those_of_training(small, place):
+@pytest.mark.parametrize(("parts", "tried"), [(1, 8), (4, 8), (5, 5), (10, 10)])
+def test_a_large_batch_is_not_read_on_a_cpu(small, monkeypatch, parts, tried):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    small["train"].update(batch_size=100_000, grad_accum_steps=parts)
+    found = run_dry(resolve(small))
+    assert found.shapes["images"] == f"[{tried}, 3, 16, 16] float32"
+    assert found.setting["samples"] == f"{tried} (on a CPU; train.batch_size is 100000)"
+
+
+def test_mistakes_are_those_of_training(small, place, monkeypatch):
     with pytest.raises(TrainingError, match="fsdp does not support fp16"):
         run_dry(resolve({**small, "train": {**small["train"], "strategy": "fsdp", "precision": "fp16"}}))
+    monkeypatch.setattr("nanogen_data.loader.DataShard.of", lambda self, size: range(size // 3))
+    with pytest.raises(TrainingError, match="which cannot be split into 5 equal micro-batches"):
+        run_dry(resolve({**small, "train": {**small["train"], "batch_size": 100, "grad_accum_steps": 5}}))
     words = ["small.yaml", "--dry-run", "--set", "train.trackers=[nowhere]"]
     with pytest.raises(ConfigError, match="unknown tracker 'nowhere'"):
         CliRunner().invoke(train, words, catch_exceptions=False)

@@ -54,6 +54,51 @@ def test_anything_of_a_run_or_a_pipeline_is_not_written_over(small, tmp_path, na
     assert (tmp_path / name).read_text() == "mine"
 
 
+def fail_at(training, step):
+    """Makes a run fail as damaged data do, when it takes the step after this one."""
+    before = training._one_step
+    training._one_step = lambda batch: before(batch) if training.step < step else 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        training.train()
+
+
+def test_a_run_that_failed_before_its_first_step_is_replaced(small, tmp_path, caplog):
+    fail_at(run(small, tmp_path), 0)
+    assert (tmp_path / "failed.json").is_file()
+    with caplog.at_level(logging.WARNING):
+        run(small, tmp_path).train()
+    assert f"Replacing the unfinished run in {tmp_path}, which logged no step." in caplog.text
+    assert checkpoint.steps_in(tmp_path) == [3, 6]
+    assert not (tmp_path / "failed.json").exists()
+
+
+def test_a_run_with_a_logged_step_is_not_replaced(small, tmp_path):
+    small["train"]["checkpoint_every"] = 0
+    fail_at(run(small, tmp_path), 2)
+    before = contents(tmp_path)
+    with pytest.raises(TrainingError, match="already contains a run without a checkpoint"):
+        run(small, tmp_path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["samples/step-00000001.png", "backbone.safetensors", "checkpoints/step-00000001/x"])
+def test_a_run_with_a_result_is_not_replaced(small, tmp_path, name):
+    fail_at(run(small, tmp_path), 0)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(TrainingError, match="already contains a run"):
+        run(small, tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_run_at_work_without_a_step_is_not_replaced(small, tmp_path):
+    from nanogen_train.trainer.run_lock import run_lock
+
+    fail_at(run(small, tmp_path), 0)
+    with run_lock(tmp_path), pytest.raises(TrainingError, match="already contains a run without a checkpoint"):
+        run(small, tmp_path)
+
+
 def test_a_saved_pipeline_is_not_written_over(small, tmp_path):
     build_pipeline(small).save(tmp_path)
     before = contents(tmp_path)

@@ -205,6 +205,18 @@ def test_a_run_with_an_own_network_is_resumed_and_loaded_with_it(small, tmp_path
     assert torch.equal(whole.generate([0], tensors=True), loaded.generate([0], tensors=True))
 
 
+def test_a_network_that_cannot_be_called_is_refused_before_training(small, tmp_path):
+    built = build_pipeline({**small, "backbone": torch.nn.Linear(3, 3)})
+    with pytest.raises(TrainingError, match=r"Linear.*`backbone\(state, times, condition\)`.*docs/protocols.md"):
+        Run(built, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_in_place_of_a_pipeline_is_refused(tmp_path):
+    with pytest.raises(TrainingError, match="Run expects a pipeline, not 'demo': build it first"):
+        Run("demo", tmp_path)
+
+
 def test_only_the_newest_checkpoints_stay(small, tmp_path):
     small["train"].update(checkpoint_every=1, keep_last=3)
     run(small, tmp_path).train()

@@ -217,7 +217,7 @@ def test_other_images_are_refused(folders: Path, tmp_path: Path) -> None:
     refused(
         tmp_path / "latents",
         folders,
-        r"the data had 18 examples and now have 19; the data files have other names or sizes; .*Rest",
+        r"the data had 18 examples and now have 19; the data files have other names or sizes\. Restore",
     )
 
 

@@ -23,7 +23,7 @@ class ArrowConfig:
 
     Args:
         root: A folder that `save_to_disk` wrote, or a folder with `train-*.parquet` in it or in its subfolder `data`.
-            None: the folder `arrow` under NANOGEN_DATA.
+            A relative path starts at the current folder. None: the folder `arrow` under NANOGEN_DATA.
         roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`.
         image: The column of images. None: `image`, or the only column whose type or name fits.
         label: The column of labels. None: `label`, or the only column whose type or name fits.

@@ -300,7 +300,9 @@ def data_folder(root: str | None, name: str) -> Path:
     folder = user_path(root) if root is not None else user_path(str(data_root)) / name
     if not is_folder(folder):
         source = "`dataset.root`" if root is not None else "the environment variable NANOGEN_DATA"
-        raise DataError(f"The folder {folder}, from {source}, does not exist: put the data there, or correct the path.")
+        raise DataError(
+            f"The folder {folder.absolute()}, from {source}, does not exist: put the data there, or correct the path."
+        )
     return folder
 
 

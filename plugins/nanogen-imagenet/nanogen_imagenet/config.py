@@ -35,7 +35,8 @@ class FolderConfig:
     """Options of the dataset `imagenet-folder`.
 
     Args:
-        root: The folder with the subfolders `train` and `val`. None: the folder `imagenet` under NANOGEN_DATA.
+        root: The folder with the subfolders `train` and `val`. A relative path starts at the current folder. None: the
+            folder `imagenet` under NANOGEN_DATA.
         roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`. All must
             have the same classes.
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.
@@ -51,8 +52,8 @@ class ParquetConfig:
     """Options of the dataset `imagenet-parquet`.
 
     Args:
-        root: A folder with parquet files in it or in its subfolder `data`. None: the folder `imagenet` under
-            NANOGEN_DATA.
+        root: A folder with parquet files in it or in its subfolder `data`. A relative path starts at the current
+            folder. None: the folder `imagenet` under NANOGEN_DATA.
         roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`. All must
             have the same classes.
         max_corrupt: The accepted share of corrupt examples, which are skipped. A run with more of them stops.

@@ -84,8 +84,8 @@ class ImageNetFolder(RootsDataset[FolderConfig]):
         if not is_folder(folder):
             there = listing(entry.name for entry in entries(self.root) if entry.is_dir())
             raise DataError(
-                f"There is no folder {split!r} in {self.root}. It has: {there}. Create {folder} with a folder of "
-                f"images for each class, or set `dataset.root`."
+                f"There is no folder {split!r} in {self.root.absolute()}. It has: {there}. Create {folder} with a"
+                f" folder of images for each class, or set `dataset.root`."
             )
         return folder
 

@@ -33,8 +33,8 @@ class WebDatasetConfig:
 
     Args:
         root: The training tars: a tar, a folder of tars, a folder with the subfolder `train`, a glob, a brace pattern
-            such as `/data/{00000..00099}.tar`, or a URL or brace pattern of URLs (`https://`, `s3://`). None: the
-            folder `t2i` under NANOGEN_DATA.
+            such as `/data/{00000..00099}.tar`, or a URL or brace pattern of URLs (`https://`, `s3://`). A
+            relative path starts at the current folder. None: the folder `t2i` under NANOGEN_DATA.
         roots: Several roots with weights, in place of `root`: `[{path: a, weight: 2}, {path: b, weight: 1}]`.
         validation: The held-out tars: a tar, a folder of tars, a pattern or a URL. None: the folder `val` under `root`,
             or under each of `roots`.

@@ -79,7 +79,9 @@ class WebDataset(RootsDataset[WebDatasetConfig]):
             raise DataError(f"{root!r} names only training tars. Set `{VALIDATION}` to the held-out tars.")
         folder = data_folder(root, "t2i") / "val"
         if not is_folder(folder):
-            raise DataError(f"There is no folder {folder} of held-out tars. Create it, or set `{VALIDATION}`.")
+            raise DataError(
+                f"There is no folder {folder.absolute()} of held-out tars. Create it, or set `{VALIDATION}`."
+            )
         return _local(tars_of_folder(folder, VALIDATION))
 
 

@@ -87,8 +87,8 @@ def tars_of_pattern(pattern: str, setting: str) -> list[Path]:
     for part, files in _by_part(pattern):
         if not files:
             raise DataError(
-                f"There is no file {shown(str(part), LONGEST)}, which the pattern {shown(pattern, LONGEST)} names."
-                f" Correct `{setting}`."
+                f"There is no file {shown(str(part.absolute()), LONGEST)}, which the pattern"
+                f" {shown(pattern, LONGEST)} names. Correct `{setting}`."
             )
         found += files
     _refuse_twice(pattern, found, setting)
@@ -111,13 +111,16 @@ def first_of_pattern(pattern: str) -> Path | None:
 def tars_of_folder(folder: Path, setting: str) -> list[Path]:
     """Return the tars in a folder, sorted by name, and log other files. Raises DataError if there are no tars."""
     if not is_folder(folder):
-        raise DataError(f"There is no tar or folder {folder}. Set `{setting}` to a tar or to a folder of .tar files.")
+        raise DataError(
+            f"There is no tar or folder {folder.absolute()}. Set `{setting}` to a tar or to a folder of .tar files."
+        )
     found = entries(folder)
     tars = [folder / entry.name for entry in found if entry.name.endswith(TAR) and not is_hidden(entry.name)]
     if not tars:
         there = listing(entry.name for entry in found[:5])
         raise DataError(
-            f"There are no .tar files in {folder}. It has: {there}. Set `{setting}` to a folder of .tar files."
+            f"There are no .tar files in {folder.absolute()}. It has: {there}. Set `{setting}` to a folder of .tar"
+            " files."
         )
     left = [entry for entry in found if folder / entry.name not in tars and entry.name != "val"]
     if left:

@@ -246,8 +246,8 @@ def test_a_damaged_image_is_named_by_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("root", "split", "words"),
     [
-        ("nowhere", "train", r"The folder nowhere, from `dataset\.root`, does not exist"),
-        ("nowhere/*.tar", "train", r"no file 'nowhere/\*\.tar'"),
+        ("nowhere", "train", r"The folder /\S*/nowhere, from `dataset\.root`, does not exist"),
+        ("nowhere/*.tar", "train", r"no file '/\S*/nowhere/\*\.tar'"),
         ("nowhere/*.tar", "val", r"Set `dataset\.validation`"),
     ],
 )

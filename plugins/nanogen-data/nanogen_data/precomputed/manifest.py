@@ -21,11 +21,13 @@ CONTENTS = "contents"  # key of the hash over a sample of the source's bytes; ol
 VERSIONS = "versions"  # key of the hash over the ETags of remote files; None if all are local
 ROOTS = "roots"  # key of the numbers of examples of several roots
 READ = "read"  # key of the hash of a component's other files; None if it does not list them
+FILES = "source.files"  # name of the difference of file names and sizes
+SAME_NAMES = (f"source.{CONTENTS}", f"source.{VERSIONS}")  # differences that are listed only without FILES
 
 #: Messages for differences of the data, and of the networks.
 DATA = {
     "source.examples": "the data had {stored} examples and now have {current}",
-    "source.files": "the data files have other names or sizes",
+    FILES: "the data files have other names or sizes",
     f"source.{CONTENTS}": "the data files have other contents, under the same names and sizes",
     f"source.{VERSIONS}": "the remote data files were written again, under the same names and sizes",
     f"source.{ROOTS}": "the roots had {stored} examples and now have {current} (None: a single root)",
@@ -126,8 +128,10 @@ def refuse_mismatch(folder: Path, stored: Mapping[str, Any], current: Mapping[st
     changed = list(_differences(stored, current, ""))
     if not changed:
         return
-    changes = "; ".join(_change(*difference) for difference in changed)
-    if all(name in DATA for name, _, _ in changed):
+    names = {name for name, _, _ in changed}
+    told = [change for change in changed if FILES not in names or change[0] not in SAME_NAMES]
+    changes = "; ".join(_change(*difference) for difference in told)
+    if names <= DATA.keys():
         raise DataError(
             f"The data{f' in {location}' if location else ''} differ from the data of the latents in {folder}:"
             f" {changes}. Restore the data, or prepare them again into another folder."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
@@ -17,13 +18,17 @@ from torch import Tensor, nn
 from nanogen_core.pipeline import Pipeline, build_pipeline
 from nanogen_core.resolved import Part, Resolved
 from nanogen_core.tensors import Batch
+from nanogen_data.loader import DataShard
 from nanogen_files.errors import counted
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.distributed import processes
+from nanogen_train.settings import TrainConfig
 from nanogen_train.trainer import outputs
 from nanogen_train.trainer.loop import Run
+from nanogen_train.trainer.step import micro_batch_size
 
 PARTS = ("tokenizer", "conditioner", "backbone", "objective")  # parts of a pipeline that can have weights
+CPU_SAMPLES = 8  # per process and step on a CPU, where a batch that is too large ends other programs
 
 
 class Count(NamedTuple):
@@ -56,16 +61,20 @@ class DryRun:
 def run_dry(config: Resolved) -> DryRun:
     """Build a configuration, take one step, save a checkpoint to a temporary folder, and draw one sample per process.
 
+    On a CPU, the step has at most `CPU_SAMPLES` samples per process. On a GPU it has the whole batch.
     The sampler takes one step if it has the option `steps`. With `sample_every: 0` no sample is drawn. Latents are not
     cached, because that would take an epoch. Called on every process. Raises the errors that training would raise.
     """
+    whole: TrainConfig = config.sections["train"]
+    tried = evolve(whole, cache_latents=False, batch_size=_batch_size(whole))
     config = evolve(
         config,
-        sections={**config.sections, "train": evolve(config.sections["train"], cache_latents=False)},
+        sections={**config.sections, "train": tried},
         slots=_one_sampling_step(config.slots),
     )
     with TemporaryDirectory() as folder:
         run = Run(build_pipeline(config), Path(folder))
+        micro_batch_size(len(DataShard.here().of(whole.batch_size)), whole.grad_accum_steps)  # refuses unequal parts
         counts = dict(_counts(run))
         start = time.perf_counter()
         batch, scalars = run.first_step()
@@ -74,7 +83,7 @@ def run_dry(config: Resolved) -> DryRun:
         size = sum(file.stat().st_size for file in checkpoint.path_of(Path(folder), run.step).rglob("*"))
         sheet = _sheet(run)
     return DryRun(
-        setting=_setting(run),
+        setting=_setting(run, whole.batch_size),
         shapes=dict(_shapes(batch, run.pipeline)),
         counts=counts,
         scalars=scalars,
@@ -85,6 +94,15 @@ def run_dry(config: Resolved) -> DryRun:
         peak=_peak(run.engine.device),
         init=None if run.init is None else str(run.init),
     )
+
+
+def _batch_size(settings: TrainConfig) -> int:
+    """Return the samples of the step over all processes."""
+    if torch.cuda.is_available():
+        return settings.batch_size
+    parts = settings.grad_accum_steps
+    per_process = max(CPU_SAMPLES // parts, 1) * parts
+    return min(settings.batch_size, per_process * int(os.environ.get("WORLD_SIZE", "1")))
 
 
 def _one_sampling_step(slots: Mapping[str, Part]) -> dict[str, Part]:
@@ -106,13 +124,14 @@ def _sheet(run: Run) -> str | None:
     return None
 
 
-def _setting(run: Run) -> dict[str, str]:
-    engine = run.engine
+def _setting(run: Run, batch_size: int) -> dict[str, str]:
+    engine, tried = run.engine, run.settings.batch_size
     return {
         "device": str(engine.device),
         "precision": engine.precision,
         "strategy": run.settings.strategy,
         "processes": str(processes.world()),
+        "samples": str(tried) if tried == batch_size else f"{tried} (on a CPU; train.batch_size is {batch_size})",
     }
 
 

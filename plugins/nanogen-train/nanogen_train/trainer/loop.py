@@ -36,6 +36,7 @@ from nanogen_train.optim.optimization import Optimization
 from nanogen_train.settings import TrainConfig
 from nanogen_train.stages.build import stage_of
 from nanogen_train.trainer import cache, failure_report, outputs, record, run_folder
+from nanogen_train.trainer.arguments import refuse_unusable
 from nanogen_train.trainer.batches import Stopped, WorkerLost, read_batches
 from nanogen_train.trainer.engine import Engine
 from nanogen_train.trainer.evaluation import Evaluations
@@ -72,8 +73,11 @@ class Run:
         init: Report on how a new run loaded `train.init`. None without `train.init`, and for a resumed run.
         stop_requested: Whether a stop signal arrived in the last step. The run is finished, but its process should end.
 
+    A run that stopped before its first logged step, and without a checkpoint, is replaced.
+
     Raises:
-        TrainingError: The folder contains another run, or the run cannot be resumed with this configuration.
+        TrainingError: The folder contains another run, the run cannot be resumed with this configuration, or the
+            backbone does not take (state, times, condition).
         ConfigError, DataError: The weights of `train.init` are missing, damaged, or do not fit.
     """
 
@@ -87,6 +91,7 @@ class Run:
         restart: bool = False,
         report: Report | None = None,
     ):
+        refuse_unusable(pipeline)
         self.pipeline, self.folder, self.report = pipeline, Path(folder), report or (lambda step, scalars: None)
         self.settings: TrainConfig = pipeline.config.sections["train"]
         self.seed = pipeline.config.seed
@@ -136,7 +141,9 @@ class Run:
         """Return the step to resume from, or None for a new run. Raises TrainingError if the folder is occupied."""
         if resume:
             return checkpoint.newest(self.folder)
-        if not restart or self._steps_at_start:
+        if not restart and run_folder.holds_no_step(self.folder):
+            log.warning("Replacing the unfinished run in %s, which logged no step.", self.folder)
+        elif not restart or self._steps_at_start:
             run_folder.refuse_occupied(self.folder)
         return None
 

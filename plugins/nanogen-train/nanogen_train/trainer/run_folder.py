@@ -49,6 +49,18 @@ def refuse_occupied(folder: Path) -> None:
     )
 
 
+def holds_no_step(folder: Path) -> bool:
+    """Return whether the folder contains only the first files of a run that logged no step and that no process trains.
+
+    Such files are the configuration, the record and an empty log. A new run can replace them.
+    """
+    try:
+        logged = os.path.getsize(folder / LOG)
+    except OSError:
+        return False
+    return not logged and run_files(folder) == [CONFIG, RECORD, LOG] and training_process(folder) is None
+
+
 def move_aside(folder: Path) -> Path | None:
     """Rename a folder that contains a run or a pipeline.
 
