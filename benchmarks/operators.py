@@ -19,7 +19,7 @@ from benchmarks.speed import parts
 from nanogen_core.tensors import Batch
 from nanogen_train.trainer.loop import Run
 
-#: Row -> options of the pipeline. Each MeanFlow step has an interval, so that it computes du/dt.
+#: Row -> options of the pipeline. Each MeanFlow step has an interval and computes du/dt.
 METHODS: Mapping[str, dict[str, Any]] = {
     "flow": {},
     "meanflow": {"method": "meanflow", "objective": {"probability": 1.0}},

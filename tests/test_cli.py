@@ -192,7 +192,7 @@ def test_a_run_that_cannot_write_says_where_and_what_to_do(config, tmp_path, opt
     assert "Traceback" not in done.stderr
     place = "file/run" if options else "runs"
     assert place in done.stderr
-    assert "Make it writable, or choose another folder (--output)." in done.stderr
+    assert "Correct the path or its permissions, or set --output." in done.stderr
 
 
 def test_a_wrong_configuration_costs_no_import_of_torch(config):

@@ -1,6 +1,6 @@
 """What only a CUDA device can show; benchmarks/gpu.sh runs it. The script itself is tried on a CPU.
 
-benchmarks/gpu.sh stops these tests after two minutes, so that the most important ones come first.
+benchmarks/gpu.sh stops these tests after two minutes, so the most important ones come first.
 """
 
 import json

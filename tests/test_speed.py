@@ -55,7 +55,7 @@ def test_a_row_is_held_to_its_bound():
     assert "| a | b | 1.20x | >= 1.3 | NO | 5 |  |" in shown
 
 
-@pytest.mark.parametrize(("gain", "bound"), [(1.0, 0.95), (1.25, 0.99), (2.3, 1.07)])
+@pytest.mark.parametrize(("gain", "bound"), [(1.0, 0.95), (1.25, 1.0), (2.3, 1.15), (3.0, 1.15)])
 def test_the_bound_of_a_step_grows_with_the_gain_of_our_products(monkeypatch, gain, bound):
     monkeypatch.setattr(training, "_product_gain", lambda: gain)
     assert training._bound(training.EAGER) == bound

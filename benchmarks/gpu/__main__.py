@@ -38,7 +38,7 @@ def main(small: bool, steps: int, output: Path) -> None:
     shape, device = (attention.SMALL, "cpu") if small else (attention.Shape(), "cuda")
     measure = partial(_programs, SMALL if small else MODELS, steps, rate)
     kernels = attention.rows(shape, device, _timed)
-    # compilation takes most of the time, so that it comes last
+    # compilation takes most of the time, so it comes last
     for row in chain(measure(compiled=False), kernels, measure(compiled=True)):
         result["rows"].append(row)
         result["goals"] = goals(result["rows"])
@@ -48,7 +48,7 @@ def main(small: bool, steps: int, output: Path) -> None:
 
 
 def _programs(models: Iterable[Model], steps: int, rate: float, *, compiled: bool) -> Iterator[dict[str, Any]]:
-    """Yield the rows of all models in bf16: ours, then the plain loop where it has the network."""
+    """Yield a row for each program in bf16: our loop for all models, then the plain loop for those that it has."""
     kind = "compiled" if compiled else "eager"
     chosen = [model for model in models if (model.compile if compiled else model.eager)]
     for model in chosen:

@@ -44,7 +44,7 @@ MODELS = (
     Model(name=DDT, backbone=DDT_XL, batch_size=32),
     Model(name=TEXT, backbone=DDT_XL, batch_size=32, captions=(20, 256)),
     Model(name=SHORT_TEXT, backbone=DDT_XL, batch_size=32, captions=(20, 120), compile=False),
-    Model(name=FLOW, backbone=B, batch_size=64, plain=True),  # as large as MeanFlow's, so that steps compare
+    Model(name=FLOW, backbone=B, batch_size=64, plain=True),  # equal to MeanFlow's: their steps are compared
     Model(
         name=MEANFLOW,
         backbone=B,

@@ -90,4 +90,4 @@ def _noting(show: Any) -> Any:
 
 
 def _place(error: OSError) -> str:
-    return f": {error.filename}. Make it writable, or choose another folder (--output)" if error.filename else ""
+    return f": {error.filename}. Correct the path or its permissions, or set --output" if error.filename else ""

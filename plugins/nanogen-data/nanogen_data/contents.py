@@ -193,7 +193,7 @@ def _declared_paths(value: Any, name: str = "", declared: bool = False) -> Itera
 
 
 def _locates_data(text: str) -> bool:
-    """Return whether a text is a path or URL, by its form or because it exists here."""
+    """Return whether a text has the form of a path or URL, or is the path of an existing file or folder."""
     return is_url(text) or os.path.isabs(os.path.expanduser(text)) or _existing(text) is not None
 
 

@@ -172,7 +172,7 @@ class Evaluation:
             The model with the best scale and the record of the search.
 
         Raises:
-            ConfigError: No metric computes the score `by`, or the model has a guidance that the search would replace.
+            ConfigError: No metric computes the score `by`, or the model sets a guidance that the search would replace.
         """
         if model.sampling.guidance is not None:
             raise ConfigError(

@@ -79,7 +79,7 @@ class ConditionTokens(nn.Module):
         return total / mask.sum(dim=1, keepdim=True).clamp(min=1).to(total.dtype), projected + positions
 
     def adapt_state(self, state: Mapping[str, Tensor], origin: Origin) -> Mapping[str, Adapted]:
-        """Keep the initial weights if the pretrained network had another condition: its tokens had another meaning."""
+        """Keep the initial weights if the pretrained network had other conditions: its tokens had another meaning."""
         return {} if origin.same_condition else fresh(self)
 
 

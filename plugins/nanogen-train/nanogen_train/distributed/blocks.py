@@ -38,7 +38,8 @@ def compile_blocks(net: nn.Module) -> None:
 def compile_autotuned(net: nn.Module) -> None:
     """Compile the whole network with measured kernels, and with CUDA graphs if it is trained.
 
-    EMA networks are called many times between two steps, to sample, and each call would record another CUDA graph.
+    EMA networks sample: they are called many times between two training steps. Each call would record another CUDA
+    graph.
     """
     trained = any(parameter.requires_grad for parameter in net.parameters())
     net.compile(mode="max-autotune" if trained else "max-autotune-no-cudagraphs")

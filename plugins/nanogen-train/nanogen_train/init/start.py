@@ -69,7 +69,7 @@ def start_from(pipeline: Pipeline, init: str) -> InitReport:
 
 
 def fresh_auxiliaries(pipeline: Pipeline, nets: nn.ModuleDict) -> list[str]:
-    """Return a note on the auxiliary losses with trained networks; empty if there are none.
+    """Return a note that names the auxiliary losses with trained networks, or no note if there are none.
 
     Args:
         pipeline: The pipeline.

@@ -1,7 +1,7 @@
 """Lengths of condition sequences in training.
 
 torch.compile makes one graph for the first length and one for all others, whose length is dynamic. CUDA graphs
-(`train.compile: max-autotune`) have a fixed length each, so that few lengths must occur.
+(`train.compile: max-autotune`) have a fixed length each, so few lengths must occur.
 """
 
 BUCKETS = 8  # few enough for one CUDA graph each; on average 1/16 of the longest length is padding
