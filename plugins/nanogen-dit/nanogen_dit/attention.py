@@ -6,7 +6,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
+from nanogen_core.errors import Incompatible, NanoGenError
+from nanogen_dit.flex_attention import flex_attention
 from nanogen_dit.fused_attention import TwiceDifferentiable, fused_attention, plain_attention
 from nanogen_dit.layers import FusedLinear, RMSNorm
 from nanogen_dit.linear import Linear
@@ -16,6 +20,7 @@ from nanogen_dit.rope import Rotation, rotate
 Kernel = Callable[[Tensor, Tensor, Tensor, "Tensor | None"], Tensor]
 
 PLAIN_MAX_TOKENS = 512  # with more tokens the scores do not fit into a CPU's cache
+FLEX_DEVICES = ("cuda",)  # types of devices on which FlexAttention has a gradient
 
 
 def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -39,8 +44,44 @@ def differentiable(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tens
     return out
 
 
-def kernel_for(wanted: frozenset[str]) -> Kernel:
-    """Return the kernel: `differentiable` if `wanted` contains "jvp" (MeanFlow's derivative), else `auto`."""
+def flex(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute attention with a mask by FlexAttention on a CUDA GPU, and all other attention as `auto` does.
+
+    FlexAttention is invisible to dispatch modes, so the step that counts FLOPs, like `nanogen plan`, counts those of
+    `auto`.
+
+    Raises:
+        NanoGenError: Attention with a mask needs a gradient on another device.
+    """
+    if mask is None or isinstance(q, FakeTensor):
+        return auto(q, k, v, mask)
+    if q.device.type not in FLEX_DEVICES and q.requires_grad:
+        raise NanoGenError(
+            f"FlexAttention trains on CUDA GPUs only, but this network trains on the device {q.device.type!r}. Set"
+            " backbone.masked_attention: fused."
+        )
+    if q.device.type not in FLEX_DEVICES or is_in_torch_dispatch_mode():
+        return auto(q, k, v, mask)
+    return flex_attention(q, k, v, mask)
+
+
+def kernel_for(wanted: frozenset[str], masked_attention: str = "fused") -> Kernel:
+    """Return the kernel: `differentiable` if `wanted` contains "jvp" (MeanFlow's derivative), else `auto` or `flex`.
+
+    Args:
+        wanted: Needed capabilities of the network.
+        masked_attention: Kernel of attention with a mask: "fused" or "flex".
+
+    Raises:
+        Incompatible: FlexAttention cannot compute a needed derivative.
+    """
+    if masked_attention == "flex" and "jvp" in wanted:
+        raise Incompatible(
+            "backbone.masked_attention: FlexAttention has first-order derivatives only, and the objective needs du/dt."
+            " Use `masked_attention: fused`."
+        )
+    if masked_attention == "flex":
+        return flex
     return differentiable if "jvp" in wanted else auto
 
 

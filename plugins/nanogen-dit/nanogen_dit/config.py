@@ -56,6 +56,7 @@ INITS = ("published", "xavier")
 
 #: How a network with two times reads t - r (see `BackboneConfig`).
 INTERVALS = ("tokens", "sum")
+MASKED_ATTENTION = ("fused", "flex")
 
 SIZES: Mapping[str, Trunk] = {
     "tiny": Trunk(128, 6, 4),
@@ -112,6 +113,9 @@ class BackboneConfig:
         interval: How a network with two times reads t - r. "tokens": as separate tokens, as published. "sum": an
             embedding of t - r, zero at first, is added to that of t (MeanFlow, arXiv 2505.13447). With "sum",
             a network that starts from the weights of a network with one time computes the same function at first.
+        masked_attention: Kernel of attention with padded captions, in training and sampling. "fused":
+            scaled_dot_product_attention. "flex": FlexAttention, on CUDA GPUs. Other devices sample with "fused", and
+            cannot train with "flex". Objectives with du/dt (MeanFlow) need "fused". Both compute the same function.
         init: Initial weights: "published" (as in DiffusionBench) or "xavier" (Xavier-uniform linear maps).
         time_scale: Standard deviation of the fixed Fourier frequencies of the time embedding.
         internal_head_depth: Encoder block, counted from 1, that feeds the internal-guidance head. Null builds the head
@@ -125,6 +129,7 @@ class BackboneConfig:
     patch_size: int | None = field(default=None, validator=_positive)
     time_tokens: int = field(default=4, validator=_positive)
     interval: str = field(default="tokens", validator=_one_of(INTERVALS))
+    masked_attention: str = field(default="fused", validator=_one_of(MASKED_ATTENTION))
     init: str = field(default="published", validator=_one_of(INITS))
     time_scale: float = field(default=1.0, validator=_positive)
     internal_head_depth: int | None = field(default=None, validator=_positive)

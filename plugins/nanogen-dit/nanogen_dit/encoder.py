@@ -92,7 +92,7 @@ class Encoder(nn.Module):
         guidance = 0 if self.guidance is None else self.guidance.length
         others = config.time_tokens * (1 + two_times) + guidance + max(condition.length, condition.learned)
         self.rope = RoPE(self.geometry.grid, trunk.hidden // trunk.heads, before=self.geometry.leading, after=others)
-        kernel = kernel_for(wanted)
+        kernel = kernel_for(wanted, config.masked_attention)
         self.blocks = nn.ModuleList(Block(trunk, config.mlp_ratio, kernel) for _ in range(trunk.depth))
 
     def forward(self, state: State, times: Times, condition: Condition, keep: Set[int | None] = frozenset()) -> Encoded:
