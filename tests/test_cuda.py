@@ -18,7 +18,7 @@ from benchmarks.gpu import attention
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.models import SMALL, Model, batch_of, run_of
 from nanogen_core.tensors import State, Times
-from nanogen_dit.attention import differentiable
+from nanogen_dit.attention import differentiable, flex
 from nanogen_dit.fused_attention import plain_attention
 from nanogen_files.tf32 import tf32
 from nanogen_train.trainer.float8 import CAPABILITY
@@ -141,18 +141,21 @@ def test_sampling_on_the_device_gives_the_picture_of_the_cpu():
 
 
 def test_the_script_of_figures_runs_in_a_small_setting(tmp_path, monkeypatch):
-    backbone = {"name": "lightning-dit", "hidden": 16, "depth": 1, "heads": 1}
-    smaller = [evolve(model, backbone=backbone, batch_size=2) for model in SMALL]
+    encoder = {"hidden": 16, "depth": 1, "heads": 1}
+    sizes = {"lightning-dit": encoder, "ddt": {**encoder, **{f"decoder_{name}": n for name, n in encoder.items()}}}
+    kinds = [model.backbone["name"] for model in SMALL]
+    backbones = [{"name": kind, **sizes[kind]} for kind in kinds]
+    smaller = [evolve(model, backbone=one, batch_size=2) for model, one in zip(SMALL, backbones, strict=True)]
     monkeypatch.setattr("benchmarks.gpu.__main__.SMALL", smaller)
     file = tmp_path / "results.json"
     CliRunner().invoke(main, ["--small", "--steps", "1", "--output", str(file)], catch_exceptions=False)
     result = json.loads(file.read_text())
-    rows, kernels = result["rows"][:4], result["rows"][4:]
-    assert [row["side"] for row in rows] == ["ours, eager"] * 3 + ["plain loop, eager"]
+    rows, kernels = result["rows"][:6], result["rows"][6:]
+    assert [row["side"] for row in rows] == ["ours, eager", "plain loop, eager"] * 3
     assert all(row["images_per_second"] > 0 for row in rows)
-    assert [row["model"] for row in rows] == ["tiny, vae", "tiny, meanflow", "tiny, text", "tiny, vae"]
-    assert rows[1]["flops_per_step"] > 2 * rows[0]["flops_per_step"]  # it computes du/dt
-    assert [goal["against"] for goal in result["goals"]] == ["plain loop"]
+    assert [row["model"] for row in rows[::2]] == [row["model"] for row in rows[1::2]] == [m.name for m in SMALL]
+    assert rows[2]["flops_per_step"] > 2 * rows[0]["flops_per_step"]  # it computes du/dt
+    assert [goal["against"] for goal in result["goals"]] == ["plain loop"] * 3
     assert [row["attention"] for row in kernels] == ["no mask", "mask", "mask, tensor operations"]
     assert kernels[1]["difference"] < 0.02  # bf16
     assert all(row["ms"] > 0 for row in kernels)
@@ -170,6 +173,23 @@ def test_float8_trains_near_bf16():
     )
     plain, float8 = (losses(run) for run in runs)
     assert float8 == pytest.approx(plain, rel=0.01)
+
+
+@cuda
+def test_flex_attention_has_the_gradients_of_tensor_operations():
+    """On two blocks of keys, of which a short row needs one, at the width of a head of DDT-XL."""
+    inputs = [tensor.cuda().requires_grad_() for tensor in torch.randn(3, 2, 4, 150, 72).unbind(0)]
+    weight = torch.randn(2, 4, 150, 72, device="cuda")
+    mask = (torch.arange(150, device="cuda") < torch.tensor([[150], [20]], device="cuda"))[:, None, None]
+
+    def outputs(kernel):
+        out = kernel(*inputs, mask)
+        return [out, *torch.autograd.grad((out * weight).sum(), inputs)]
+
+    with tf32(False):
+        found, expected = outputs(flex), outputs(plain_attention)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert float((mine - theirs).abs().max()) <= 1e-3 * float(theirs.abs().max())
 
 
 @cuda

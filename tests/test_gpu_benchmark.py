@@ -1,8 +1,11 @@
 """The GPU benchmark, on a CPU with tiny networks: rows, goals, errors, and the order of the work."""
 
+import json
+
 import pytest
 import torch
 from attrs import evolve
+from click.testing import CliRunner
 from torch import nn
 
 from benchmarks.gpu import __main__ as script
@@ -18,6 +21,10 @@ RATES = {
     ("LightningDiT-XL", "ours, compiled"): 310.0,
     ("DDT-XL", "ours, compiled"): 300.0,
     ("DDT-XL, text of 20 to 256 tokens", "ours, compiled"): 200.0,
+    ("DDT-XL, text of 20 to 256 tokens", "plain loop, compiled"): 160.0,
+    ("DDT-XL, text of 20 to 256 tokens, FlexAttention", "ours, compiled"): 220.0,
+    ("MeanFlow (derivative: forward), LightningDiT-B", "ours, compiled"): 500.0,
+    ("MeanFlow (derivative: forward), LightningDiT-B", "plain loop, compiled"): 400.0,
 }
 
 
@@ -34,6 +41,14 @@ def test_goals_compare_rows_of_one_kind():
         ("LightningDiT-XL, compiled", "", 310.0, True),
         ("DDT-XL, compiled", "the large product", 0.4, True),
         ("a step of DDT-XL, text of 20 to 256 tokens, compiled", "DDT-XL", 1.5, False),
+        (
+            "DDT-XL, text of 20 to 256 tokens, FlexAttention, compiled",
+            "DDT-XL, text of 20 to 256 tokens, fused",
+            1.1,
+            True,
+        ),
+        ("DDT-XL, text of 20 to 256 tokens, compiled", "plain loop", 1.25, True),
+        ("MeanFlow (derivative: forward), LightningDiT-B, compiled", "plain loop", 1.25, True),
     ]
 
 
@@ -66,6 +81,29 @@ def test_a_program_that_fails_costs_its_own_row_only(monkeypatch):
     ours, plain = script._programs([TINY], 1, 1.0, compiled=False)
     assert ours == {"model": TINY.name, "side": "ours, eager", "error": "OutOfMemoryError: CUDA out of memory"}
     assert plain["images_per_second"] > 0
+
+
+def test_a_second_run_measures_what_the_first_has_not(monkeypatch, tmp_path):
+    measured, file = [], tmp_path / "results.json"
+    first = {"model": TINY.name, "side": "ours, eager", "images_per_second": 3.0}
+    failed = {"model": TINY.name, "side": "plain loop, eager", "error": "OutOfMemoryError: CUDA out of memory"}
+    kernel = {"attention": "mask", "ms": 1.0, "difference": 0.0}
+    file.write_text(json.dumps({"machine": script._machine(), "rows": [first, failed, kernel]}))
+
+    def row(model, side, measure):
+        measured.append(side)
+        return {"model": model.name, "side": side, "images_per_second": 2.0}
+
+    monkeypatch.setattr(script, "_row", row)
+    monkeypatch.setattr(script, "SMALL", [TINY])
+    options = ["--small", "--resume", "--output", str(file)]
+    CliRunner().invoke(script.main, options, catch_exceptions=False)
+    result = json.loads(file.read_text())
+    assert measured == ["plain loop, eager"]
+    assert result["rows"][:2] == [first, kernel]
+    assert [goal["figure"] for goal in result["goals"]] == [1.5]
+    file.write_text(json.dumps({"machine": {"device": "another"}, "rows": [first]}))
+    assert "give another --output" in str(CliRunner().invoke(script.main, options).exception)
 
 
 def test_each_step_has_captions_of_other_lengths(monkeypatch):

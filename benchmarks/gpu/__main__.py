@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -16,7 +16,8 @@ import torch
 
 from benchmarks.gpu import attention
 from benchmarks.gpu.goals import RATE, goals
-from benchmarks.gpu.models import MODELS, SMALL, Model, batch_of, batches_of, plain_of, run_of
+from benchmarks.gpu.models import MODELS, SMALL, Model, batches_of, run_of
+from benchmarks.gpu.plain import plain_loop
 from nanogen_files import storage
 from nanogen_train.logging.flops import FlopCount
 
@@ -26,19 +27,21 @@ WARM_UP = 3
 
 @click.command()
 @click.option("--small", is_flag=True, help="A tiny network on any device: to try the script.")
-@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--resume", is_flag=True, help="Keep the rows of the output file, and measure the others.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("runs/gpu/results.json"), show_default=True)
-def main(small: bool, steps: int, output: Path) -> None:
+def main(small: bool, steps: int, resume: bool, output: Path) -> None:
     """Measure each program, and write all results as JSON after each of them."""
     if not small and not torch.cuda.is_available():
         raise SystemExit("There is no CUDA device: run this on a machine with one, or try it with --small.")
     torch.set_float32_matmul_precision("high")
     rate = _rate(256 if small else PRODUCT)
-    result: dict[str, Any] = {"machine": _machine(), "product_tflops": rate / 1e12, "rows": [], "goals": []}
+    rows = _kept(output) if resume else []
+    result: dict[str, Any] = {"machine": _machine(), "product_tflops": rate / 1e12, "rows": rows, "goals": goals(rows)}
     shape, device = (attention.SMALL, "cpu") if small else (attention.Shape(), "cuda")
-    measure = partial(_programs, SMALL if small else MODELS, steps, rate)
-    kernels = attention.rows(shape, device, _timed)
-    # compilation takes most of the time, so it comes last
+    measure = partial(_programs, SMALL if small else MODELS, steps, rate, {_name(row) for row in rows})
+    kernels = () if any("attention" in row for row in rows) else attention.rows(shape, device, _timed)
+    # compilation takes most of the time, so it comes last, and both programs of a model in turn
     for row in chain(measure(compiled=False), kernels, measure(compiled=True)):
         result["rows"].append(row)
         result["goals"] = goals(result["rows"])
@@ -47,15 +50,34 @@ def main(small: bool, steps: int, output: Path) -> None:
     click.echo(f"Figures: {output}.")
 
 
-def _programs(models: Iterable[Model], steps: int, rate: float, *, compiled: bool) -> Iterator[dict[str, Any]]:
-    """Yield a row for each program in bf16: our loop for all models, then the plain loop for those that it has."""
+def _kept(output: Path) -> list[dict[str, Any]]:
+    """Return the rows without an error of an earlier run on this machine."""
+    if not output.exists():
+        return []
+    earlier = json.loads(output.read_text())
+    if earlier["machine"] != _machine():
+        raise SystemExit(f"{output} is from {earlier['machine']}, not {_machine()}: give another --output.")
+    return [row for row in earlier["rows"] if "error" not in row]
+
+
+def _name(row: Mapping[str, Any]) -> tuple[Any, Any]:
+    return row.get("model"), row.get("side")
+
+
+def _programs(
+    models: Iterable[Model], steps: int, rate: float, done: Collection[tuple[Any, Any]] = (), *, compiled: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each program in bf16 that is not `done`: our loop, then the plain loop if the model has one."""
     kind = "compiled" if compiled else "eager"
-    chosen = [model for model in models if (model.compile if compiled else model.eager)]
-    for model in chosen:
-        yield _row(model, f"ours, {kind}", partial(_ours, model, compiled, steps, rate))
-    for model in chosen:
+    for model in models:
+        if not (model.compile if compiled else model.eager):
+            continue
+        programs = {f"ours, {kind}": partial(_ours, model, compiled, steps, rate)}
         if model.plain:
-            yield _row(model, f"plain loop, {kind}", partial(_plain, model, compiled, steps))
+            programs[f"plain loop, {kind}"] = partial(_plain, model, compiled, steps)
+        for side, measure in programs.items():
+            if (model.name, side) not in done:
+                yield _row(model, side, measure)
 
 
 def _row(model: Model, side: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -84,10 +106,8 @@ def _ours(model: Model, compiled: bool, steps: int, rate: float) -> dict[str, An
 
 def _plain(model: Model, compiled: bool, steps: int) -> dict[str, Any]:
     _free()
-    run = run_of(model, compiled=False, precision="fp32")
-    loop = plain_of(run, batch_of(model, run), bf16=True, compiled=compiled)
-    del run
-    return _measured(model, loop, steps)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return _measured(model, plain_loop(model, device, bf16=True, compiled=compiled), steps)
 
 
 def _kernels(step: Callable[[], object]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from benchmarks.speed.timing import Row
 
 FLOW, XL, DDT = "LightningDiT-B", "LightningDiT-XL", "DDT-XL"
 TEXT, SHORT_TEXT = "DDT-XL, text of 20 to 256 tokens", "DDT-XL, text of 20 to 120 tokens"
+FLEX = f"{TEXT}, FlexAttention"
 MEANFLOW, FORWARD = "MeanFlow, LightningDiT-B", "MeanFlow (derivative: forward), LightningDiT-B"
 UTILISATION = "utilisation"  # share of the rate of the large product
 RATE = "images_per_second"
@@ -17,7 +18,7 @@ RATE = "images_per_second"
 def goals(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return each goal with the figure of eager and of compiled programs, as far as they were measured.
 
-    The speed relative to the plain loop has no bound.
+    The speed relative to the plain loop, and that of FlexAttention relative to the fused kernel, have no bound.
     """
     fields = ("name", "against", "figure", "unit", "bound", "holds")
     return [{field: getattr(row, field) for field in fields} for row in _measured(rows)]
@@ -39,6 +40,8 @@ def _measured(rows: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
             if slower in of and faster in of:  # times of a step, because their batches are equal
                 times = of[faster][RATE] / of[slower][RATE]
                 yield Row(name=f"a step of {slower}, {kind}", against=faster, figure=times, at_most=bound)
+        if FLEX in of and TEXT in of:
+            yield Row(name=f"{FLEX}, {kind}", against=f"{TEXT}, fused", figure=of[FLEX][RATE] / of[TEXT][RATE])
         for model in plain:
             if model in of:
                 yield Row(name=f"{model}, {kind}", against="plain loop", figure=of[model][RATE] / plain[model][RATE])

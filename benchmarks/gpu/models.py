@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from attrs import field, frozen
 
-from benchmarks.gpu.goals import DDT, FLOW, FORWARD, MEANFLOW, SHORT_TEXT, TEXT, XL
-from benchmarks.speed.plain import PlainDiT, PlainLoop
+from benchmarks.gpu.goals import DDT, FLEX, FLOW, FORWARD, MEANFLOW, SHORT_TEXT, TEXT, XL
 from nanogen_core.assembly import Assembly
 from nanogen_core.config import resolve
 from nanogen_core.pipeline import Pipeline
@@ -31,7 +30,7 @@ class Model:
     batch_size: int
     method: str = "vae"
     captions: tuple[int, int] | None = None  # the fewest and most tokens of captions, in place of class labels
-    plain: bool = False  # whether the plain loop has this network
+    plain: bool = False  # whether the plain loop is measured too
     compile: bool = True
     eager: bool = True
     changes: dict[str, Any] = field(factory=dict)  # of the configuration
@@ -39,25 +38,34 @@ class Model:
 
 B, DDT_XL = {"name": "lightning-dit", "size": "B"}, {"name": "ddt", "size": "XL"}
 INTERVALS = {"probability": 1.0}  # MeanFlow computes du/dt in every step
-MODELS = (
+MODELS = (  # in the order of their importance, because the time of a run is limited
     Model(name=XL, backbone={"name": "lightning-dit", "size": "XL"}, batch_size=32, plain=True),
-    Model(name=DDT, backbone=DDT_XL, batch_size=32),
-    Model(name=TEXT, backbone=DDT_XL, batch_size=32, captions=(20, 256)),
-    Model(name=SHORT_TEXT, backbone=DDT_XL, batch_size=32, captions=(20, 120), compile=False),
+    Model(name=DDT, backbone=DDT_XL, batch_size=32, plain=True),
+    Model(name=TEXT, backbone=DDT_XL, batch_size=32, captions=(20, 256), plain=True),
+    Model(
+        name=FLEX,
+        backbone={**DDT_XL, "masked_attention": "flex"},
+        batch_size=32,
+        captions=(20, 256),
+        eager=False,
+    ),
     Model(name=FLOW, backbone=B, batch_size=64, plain=True),  # equal to MeanFlow's: their steps are compared
     Model(
         name=MEANFLOW,
         backbone=B,
         batch_size=64,
         method="meanflow",
+        plain=True,
         compile=False,
         changes={"objective": INTERVALS},
     ),
+    Model(name=SHORT_TEXT, backbone=DDT_XL, batch_size=32, captions=(20, 120), compile=False),
     Model(
         name=FORWARD,
         backbone=B,
         batch_size=64,
         method="meanflow",
+        plain=True,
         eager=False,
         changes={"objective": {**INTERVALS, "derivative": "forward"}},
     ),
@@ -77,10 +85,18 @@ SMALL = (  # small enough to try the script on a CPU
         backbone=TINY,
         batch_size=4,
         method="meanflow",
+        plain=True,
         compile=False,
         changes={"objective": INTERVALS},
     ),
-    Model(name="tiny, text", backbone=TINY, batch_size=4, captions=(20, 256), compile=False),
+    Model(
+        name="tiny, text",
+        backbone={"name": "ddt", "size": "tiny"},
+        batch_size=4,
+        captions=(20, 256),
+        plain=True,
+        compile=False,
+    ),
 )
 
 
@@ -149,22 +165,3 @@ def batch_of(model: Model, run: Run) -> Batch:
         return Batch(torch.arange(model.batch_size), latents=latents, condition=condition)
     labels = torch.randint(CLASSES, (model.batch_size,), device=device)
     return Batch(torch.arange(model.batch_size), labels=labels, latents=latents)
-
-
-def plain_of(run: Run, given: Batch, *, bf16: bool, compiled: bool) -> PlainLoop:
-    """Return the plain loop with a network of equal size on the same latents."""
-    assert given.latents is not None
-    assert given.labels is not None
-    net: Any = run.pipeline.backbone
-    trunk, latent = net.encoder.trunk, run.pipeline.latent
-    plain = PlainDiT(
-        channels=latent.channels,
-        side=latent.height,
-        patch=latent.patch_size,
-        width=trunk.hidden,
-        depth=trunk.depth,
-        heads=trunk.heads,
-        classes=CLASSES,
-    )
-    options = {"lr": LR, "time_mean": 0.0, "bf16": bf16, "compiled": compiled}
-    return PlainLoop(plain.to(run.engine.device), given.latents, given.labels, **options)

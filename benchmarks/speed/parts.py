@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.speed.plain import PlainDiT, PlainLoop
+from benchmarks.plain.embeddings import Label
+from benchmarks.plain.loops import PlainLoop
+from benchmarks.plain.networks import PlainDiT, Sizes
 from nanogen_core.pipeline import Pipeline, build_pipeline
 from nanogen_core.tensors import Batch
 from nanogen_dit.published import export_published
@@ -63,15 +65,9 @@ def plain_loop(model: Pipeline, given: Batch) -> PlainLoop:
 def plain_net(model: Pipeline) -> PlainDiT:
     net: Any = model.backbone
     trunk = net.encoder.trunk
-    found = PlainDiT(
-        channels=CHANNELS,
-        side=SIDE,
-        patch=PATCH,
-        width=trunk.hidden,
-        depth=trunk.depth,
-        heads=trunk.heads,
-        classes=CLASSES,
-    )
+    shape = {"channels": CHANNELS, "side": SIDE, "patch": PATCH}
+    sizes = Sizes(**shape, width=trunk.hidden, depth=trunk.depth, heads=trunk.heads)
+    found = PlainDiT(sizes, Label(CLASSES, trunk.hidden))
     found.load_state_dict(export_published(net, tables=False))
     return found
 
