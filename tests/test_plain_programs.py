@@ -17,7 +17,6 @@ from nanogen_dit.config import DDTConfig, LightningDiTConfig
 from nanogen_dit.published import export_published
 from nanogen_meanflow.config import MeanFlowConfig
 from nanogen_meanflow.meanflow import MeanFlow
-from tests.weights import draw_weights
 
 LATENT = LatentSpec(4, 32, 32, factor=8)
 LABEL = ConditionSpec(width=CLASSES + 1, length=1, learned=8)
@@ -51,9 +50,10 @@ class Sides(NamedTuple):
 
 def sides(kind, **options):
     ours = our_network(TINY[kind])
-    draw_weights(ours)
+    torch.manual_seed(0)
     for parameter in ours.parameters():
-        parameter.data /= 3  # so that MeanFlow's derivative stays near 1
+        if parameter.ndim > 1:  # the output layers begin at zero; norms stay 1
+            nn.init.normal_(parameter, std=0.1)
     loop = plain_loop(TINY[kind], "cpu", **{"bf16": False, "compiled": False, **options})
     loop.net.load_state_dict(export_published(ours, tables=False))
     return Sides(ours, loop)
@@ -139,7 +139,7 @@ def test_the_error_of_the_velocity_falls(kind):
         return float((loop.net(x, t, loop.condition, t) - target).square().mean())
 
     before = error()
-    for _ in range(15):
+    for _ in range(30):
         loop()
     assert error() < 0.95 * before
 

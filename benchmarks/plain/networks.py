@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from attrs import frozen
@@ -44,6 +46,8 @@ class Rotary(nn.Module):
 
 class Network(nn.Module):
     """Embeds times and a label or captions as tokens, which follow those of the image."""
+
+    ctx_embedder: Any  # Label, or Text for captions
 
     def __init__(self, sizes: Sizes, condition: Label | Text):
         super().__init__()

