@@ -75,7 +75,7 @@ def tokens_of(given):
 def test_a_plain_network_has_as_many_parameters_as_ours(model):
     with torch.device("meta"):
         plain, ours = plain_network(model), our_network(model)
-    assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in ours.parameters()) > 1e8
+    assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in ours.parameters()) > 8e7
 
 
 def test_their_latents_are_those_of_our_runs():

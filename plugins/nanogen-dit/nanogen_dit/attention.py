@@ -60,7 +60,8 @@ def flex(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
             f"FlexAttention trains on CUDA GPUs only, but this network trains on the device {q.device.type!r}. Set"
             " backbone.masked_attention: fused."
         )
-    if q.device.type not in FLEX_DEVICES or is_in_torch_dispatch_mode():
+    counted = not torch.compiler.is_compiling() and is_in_torch_dispatch_mode()
+    if counted or q.device.type not in FLEX_DEVICES:
         return auto(q, k, v, mask)
     return flex_attention(q, k, v, mask)
 
