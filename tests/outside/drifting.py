@@ -187,6 +187,13 @@ def nanogen_components():
             target="drifting:Drifting",
             config="drifting:DriftingConfig",
             summary="a generator of one step whose samples drift towards real ones",
-            defaults={"sampler": {"name": "euler", "steps": 1}},
+            defaults={"sampler": {"name": "euler", "steps": 1}, "guidance": {"cfg": None}},
         )
     ]
+
+
+@hookimpl
+def nanogen_check(parts, config):
+    if parts["stage"].component.name != "my-drifting" or parts["sampler"].options.get("steps") == 1:
+        return []
+    return ["The stage 'my-drifting' trains a generator of one step: set sampler.steps to 1."]
