@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 from drifting import Drifting
+from self_flow import MixedConfig, MixedFlow
+
 from nanogen_core import register
 from nanogen_core.testing import ObjectiveContract, PluginContract
 from nanogen_scaffold import small_pipeline
 from nanogen_train.testing import AuxiliaryContract, StageContract
-from self_flow import MixedConfig, MixedFlow
 
 HERE = Path(__file__).parent
 BOTH = ("imagenet", "t2i")

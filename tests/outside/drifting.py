@@ -9,10 +9,11 @@ from copy import deepcopy
 import torch
 import torch.nn.functional as F
 from attrs import field, frozen
+from torch import nn
+
 from nanogen_core import Component, Losses, State, Times, hookimpl, velocity_field
 from nanogen_core.validators import between, count, decay
 from nanogen_train import gather_rows
-from torch import nn
 
 NANOGEN_API = 1
 

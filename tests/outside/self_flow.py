@@ -7,12 +7,13 @@ aligned with those of its EMA, which reads the whole sample at the earlier time.
 import torch
 import torch.nn.functional as F
 from attrs import field, frozen
+from torch import nn
+
 from nanogen_align import intermediate_shape
 from nanogen_core import Component, Losses, Method, NanoGenError, Times, hookimpl, network_inputs
 from nanogen_core.validators import count, factor, unit
 from nanogen_flow import Flow, FlowConfig
 from nanogen_train import Auxiliary
-from torch import nn
 
 NANOGEN_API = 1
 

@@ -154,7 +154,10 @@ def test_the_loss_is_that_of_each_cell_at_the_time_of_its_token(file, backbone):
     module = file("self_flow")
     objective = module.MixedFlow(module.MixedConfig(), latent=LATENT, backbone=backbone, condition=CONDITION)
     clean, condition = clean_state(), Condition(torch.zeros(ROWS, 1, 5))
-    student = lambda state, times, condition: Prediction(State(2 * state.latent))
+
+    def student(state, times, condition):
+        return Prediction(State(2 * state.latent))
+
     losses = objective.loss({"student": student}, clean, condition, condition, KeyedRNG(0, range(ROWS)))
     noise, times = losses.forward_pass.noise.latent.tolist(), losses.forward_pass.times.t.tolist()
     errors = []
@@ -176,9 +179,14 @@ def test_the_teacher_reads_the_whole_sample_at_its_earlier_time(file, backbone):
     teacher.nets = nn.Identity()  # no projection: the features are compared as they are
     clean, condition = clean_state(), Condition(torch.zeros(ROWS, 1, 5))
     features = KeyedRNG(2, range(ROWS)).normal("features", (16, 12))
-    student = lambda state, times, condition: Prediction(state, {"block.1": features})
+
+    def student(state, times, condition):
+        return Prediction(state, {"block.1": features})
+
+    def ema(state, times, condition, intermediates):
+        return Prediction(state, {"block.2": patches(state.latent)})
+
     forward = objective.loss({"student": student}, clean, condition, condition, KeyedRNG(0, range(ROWS))).forward_pass
-    ema = lambda state, times, condition, intermediates: Prediction(state, {"block.2": patches(state.latent)})
     loss = teacher.loss(forward, clean, None, {"ema": ema}, KeyedRNG(0, range(ROWS)))
     t = torch.tensor([min(row) for row in forward.times.t.tolist()])[:, None, None, None]
     target = patches((1 - t) * clean.latent + t * forward.noise.latent)
@@ -212,7 +220,7 @@ def test_a_point_between_two_real_ones_drifts_as_by_hand(file):
     assert drift.flatten().tolist() == pytest.approx([means[0] - 1, means[1] - 0])
 
 
-def test_the_gradient_of_the_loss_is_against_the_drift(file, monkeypatch):
+def test_the_gradient_of_the_loss_is_against_the_drift(file):
     module = file("drifting")
     stage = module.Drifting.__new__(module.Drifting)
     stage.config = module.DriftingConfig()
