@@ -7,10 +7,13 @@ import torch
 from click.testing import CliRunner
 
 from nanogen_core.cli.main import cli
-from nanogen_core.errors import DataError
+from nanogen_core.errors import DataError, NanoGenError
 from nanogen_core.pipeline import build_pipeline
+from nanogen_core.tensors import Batch
 from nanogen_eval.pixels import on_grid
 from nanogen_eval.sources.reconstructed import ORIGINAL, Reconstructed
+from nanogen_eval.targets import Reconstructions
+from nanogen_openmoji.classifier import Classifier
 
 CONFIG = {
     "task": "imagenet",
@@ -91,3 +94,26 @@ def test_rfid_of_merged_parts_equals_that_of_all_images(pipeline):
     assert first.compute() == {}
     with pytest.raises(DataError, match="rfid needs the original images"):
         first.update(batch.images, batch._replace(extras={}))
+
+
+def test_reconstructions_keep_their_labels_and_captions(pipeline, saved):
+    words = ["evaluate", str(saved), "--reconstruct", "--count", "20", "--json", "--metrics", "openmoji-accuracy"]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    (batch,) = Reconstructed(pipeline, 20).read([range(20)])
+    real = next(pipeline.task.iter_once("val", 20))
+    right = Classifier.load().classify(batch.images) == real.labels
+    assert batch.labels.equal(real.labels)
+    assert json.loads(done.stdout)[0]["value"] == pytest.approx(float(right.double().mean()))
+
+    texts = build_pipeline({**CONFIG, "task": "t2i"})
+    batches = list(Reconstructed(texts, 20).read([range(8), range(8, 20)]))
+    assert [text for each in batches for text in each.captions] == next(texts.task.iter_once("val", 20)).captions
+
+
+def test_a_metric_with_its_own_prompts_refuses_reconstructions(pipeline):
+    class OwnPrompts:
+        def eval_batch(self):
+            return Batch(torch.arange(2), captions=["a", "b"])
+
+    with pytest.raises(NanoGenError, match="belong to its own prompts, so it cannot evaluate reconstructions"):
+        list(Reconstructions(pipeline, 20).parts({"own": OwnPrompts()}, None))

@@ -121,6 +121,10 @@ def test_the_method_in_one_file_trains_on_both_tasks(tmp_path):
     words = ("--plugin", file, "--set", "objective.delta=-1")
     refused = forked.nanogen("config", "show", tmp_path / "config.yaml", *words, cwd=tmp_path)
     assert refused.stderr.startswith("Error: objective.delta: must be above 0"), refused.stderr
+    (test,) = tmp_path.glob("test_*.py")
+    command = f"import sys, pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', {test.name!r}]))"
+    tested = forked.python(command, cwd=tmp_path)
+    assert tested.returncode == 0, tested.stdout
 
 
 def test_the_notebook_runs_from_top_to_bottom(tmp_path):

@@ -95,6 +95,15 @@ def test_an_option_without_a_default_can_be_declared(failing):
     assert failing("declared", parts=parts, contract=Declared) == set()
 
 
+def test_a_single_file_may_import_torch_and_has_no_entry_point(failing):
+    class SingleFile(PluginContract):
+        single_file = True
+
+    replace, _ = MANIFESTS["loads_torch"]
+    assert failing("single", replace, contract=SingleFile) == set()
+    assert failing("mistaken", MANIFESTS["no_api"][0], contract=SingleFile) == {"manifest_states_the_api_version"}
+
+
 def test_an_empty_manifest_is_caught(failing):
     assert failing("empty", ("return [", "return [] and [")) == {"components_or_methods_are_offered"}
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from attrs import evolve, field, frozen
 
-from nanogen_core.errors import DataError, listing
+from nanogen_core.errors import DataError, NanoGenError, listing
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.tensors import Batch
 from nanogen_eval.metric_protocols import HasLayout, group_by_requests
@@ -84,6 +84,13 @@ class Reconstructions:
     rounding: str = "round"
 
     def parts(self, metrics: Mapping[str, Metric], seed: int | None) -> Iterator[tuple[Source, dict[str, Metric]]]:
+        """Yield the only source. Raises NanoGenError for a metric with prompts of its own."""
+        for requests, members in group_by_requests(metrics):
+            if requests is not None:
+                raise NanoGenError(
+                    f"The images of {listing(members)} belong to its own prompts, so it cannot evaluate"
+                    " reconstructions. Choose other metrics with --metrics."
+                )
         yield Reconstructed(self.pipeline, _count(self.count), rounding=self.rounding), dict(metrics)
 
 

@@ -26,7 +26,10 @@ BATCH = 64  # images read at a time
 
 
 class Reconstructed:
-    """The first `count` validation images after encoding and decoding. `extras` of a batch hold the original images."""
+    """The first `count` validation images after encoding and decoding.
+
+    A batch has the labels or captions of its images. Its `extras` hold the original images.
+    """
 
     def __init__(self, pipeline: Pipeline, count: int, *, rounding: str = "round"):
         """Prepare to reconstruct images with the tokenizer of a pipeline.
@@ -52,28 +55,38 @@ class Reconstructed:
 
     def read(self, spans: Iterable[range]) -> Iterator[Batch]:
         """Yield reconstructed images. Raises DataError if the split has fewer images than `count`."""
-        images, position = self._images(), 0
+        examples, position = self._examples(), 0
         for span in spans:
-            originals = list(islice(images, span.start - position, span.stop - position))
+            chosen = list(islice(examples, span.start - position, span.stop - position))
             position = span.stop
-            if len(originals) < len(span):
+            if len(chosen) < len(span):
                 raise DataError(
                     f"The split {SPLIT!r} has fewer than {span.stop} images: lower --count to its number of images."
                 )
-            yield self._reconstruct(torch.stack(originals), torch.arange(span.start, span.stop))
+            images, labels, captions = zip(*chosen, strict=True)
+            yield Batch(
+                torch.arange(span.start, span.stop),
+                labels=None if labels[0] is None else torch.stack(labels),
+                captions=None if captions[0] is None else list(captions),
+                **self._reconstruct(torch.stack(images), span),
+            )
 
-    def _images(self) -> Iterator[Tensor]:
-        """Yield the images of the split [3, H, W]. Every process reads all of them, and encodes only its own."""
+    def _examples(self) -> Iterator[tuple[Tensor, Tensor | None, str | None]]:
+        """Yield the images [3, H, W], labels and captions. Every process reads all, and encodes only its own."""
         with unsharded():
             batches = self._pipeline.task.iter_once(SPLIT, BATCH)
         for batch in batches:
             assert batch.images is not None
-            yield from batch.images
+            missing = [None] * len(batch.images)
+            labels = missing if batch.labels is None else batch.labels
+            captions = missing if batch.captions is None else batch.captions
+            yield from zip(batch.images, labels, captions, strict=True)
 
     @torch.no_grad()
-    def _reconstruct(self, images: Tensor, indices: Tensor) -> Batch:
+    def _reconstruct(self, images: Tensor, span: range) -> dict[str, Any]:
+        """Return the fields `images` and `extras` of a batch."""
         tokenizer, device = self._pipeline.tokenizer, self._pipeline.device
         originals = on_grid(images, self._rounding).to(device)
         with eval_mode(tokenizer):
-            decoded = tokenizer.decode(tokenizer.encode(originals), KeyedRNG(0, indices.tolist())).float()
-        return Batch(indices, images=on_grid(decoded, self._rounding), extras={ORIGINAL: originals})
+            decoded = tokenizer.decode(tokenizer.encode(originals), KeyedRNG(0, list(span))).float()
+        return {"images": on_grid(decoded, self._rounding), "extras": {ORIGINAL: originals}}
