@@ -12,6 +12,7 @@ from nanogen_files import yaml_files
 from nanogen_files.errors import counted
 from nanogen_hub.contents import data_facts, distributions, licences, not_installable, parts_of, steps, trained_parts
 from nanogen_hub.frozen import Public
+from nanogen_hub.licence import Licence
 from nanogen_hub.sheet import SHEET, Sheet
 
 LIBRARY = "nanogen"
@@ -23,7 +24,7 @@ def model_card(
     *,
     run: Path | None,
     scores: Sequence[Score],
-    licence: str | None,
+    licence: Licence | None,
     paths: Public,
     sheet: Sheet,
     outdated: int = 0,
@@ -57,7 +58,7 @@ def model_card(
     return str(ModelCard(f"---\n{_metadata(pipeline, title, scores, licence)}\n---\n\n# {title}\n\n{body}\n"))
 
 
-def _metadata(pipeline: Pipeline, title: str, scores: Sequence[Score], licence: str | None) -> str:
+def _metadata(pipeline: Pipeline, title: str, scores: Sequence[Score], licence: Licence | None) -> str:
     """Return the YAML block of the card. It has no licence if none was given."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -76,7 +77,7 @@ def _metadata(pipeline: Pipeline, title: str, scores: Sequence[Score], licence: 
         )
         for score in scores
     ]
-    known: dict[str, Any] = {"license": licence} if licence else {}
+    known: dict[str, Any] = licence.metadata if licence else {}
     if results:
         known |= {"model_name": title, "eval_results": results}
     data = ModelCardData(library_name=LIBRARY, pipeline_tag=task, tags=list(dict.fromkeys(tags)), **known)
@@ -162,12 +163,12 @@ def _interval(score: Score) -> str:
     return f"[{found.low:.6g}, {found.high:.6g}] at {found.level:.0%} ({found.method})"
 
 
-def _licences(pipeline: Pipeline, licence: str | None) -> list[str]:
+def _licences(pipeline: Pipeline, licence: Licence | None) -> list[str]:
     known = licences(pipeline.config)
     frozen = [
         f"{kind} {part.name}" for kind, part in parts_of(pipeline.config) if kind in ("dataset", "tokenizer", "encoder")
     ]
-    rows = [("weights of this repository", licence or "not stated")]
+    rows = [("weights of this repository", str(licence or "not stated"))]
     rows += [
         (name, known.get(name, "not known to NanoGen: check its source")) for name in dict.fromkeys([*frozen, *known])
     ]

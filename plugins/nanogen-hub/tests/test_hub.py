@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import time
@@ -241,6 +242,42 @@ def test_options_take_an_address(pushed: Any, run: Path) -> None:
     assert given.keys() == expected.keys()
     assert all(torch.equal(given[name], expected[name]) for name in expected)
     assert contents.of_values({"teacher": f"hf://{NAME}"}) == contents.of_values({"teacher": str(run)})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--licence", "apache-20"],
+            r"'apache-20' is not a licence that the hub knows. Did you mean 'apache-2.0'\?.*cc0",
+        ),
+        (["--licence", "other"], r"`other` needs a name: add --licence-name NAME"),
+        (["--licence", "mit", "--licence-name", "mine"], r"name 'mine' needs `--licence other`"),
+        (["--licence-name", "mine"], r"name 'mine' needs `--licence other`"),
+    ],
+)
+def test_an_unknown_licence(run: Path, tmp_path: Path, words: list[str], message: str) -> None:
+    from nanogen_hub.cli import push
+
+    result = CliRunner().invoke(push, [str(run), NAME, "--dry-run", str(tmp_path / "files"), *words])
+    assert isinstance(result.exception, DataError)
+    assert re.search(message, str(result.exception))
+    options = {
+        word.removeprefix("--").replace("-", "_"): text for word, text in zip(words[::2], words[1::2], strict=True)
+    }
+    with pytest.raises(DataError, match=message):
+        Pipeline.load(run).push_to_hub(NAME, dry_run=tmp_path / "files", **options)
+    assert not (tmp_path / "files").exists()
+
+
+def test_the_card_names_the_licence_as_the_hub_does(run: Path, tmp_path: Path) -> None:
+    pipeline = Pipeline.load(run)
+    pipeline.push_to_hub(NAME, licence="CC-BY-4.0", dry_run=tmp_path / "known")
+    pipeline.push_to_hub(NAME, licence="other", licence_name="my-terms", dry_run=tmp_path / "named")
+    known, named = (ModelCard.load(tmp_path / folder / "README.md") for folder in ("known", "named"))
+    assert (known.data.license, known.data.license_name) == ("cc-by-4.0", None)
+    assert (named.data.license, named.data.license_name) == ("other", "my-terms")
+    assert "| weights of this repository | my-terms |" in named.text
 
 
 def test_the_command_writes_a_dry_run(run: Path, tmp_path: Path) -> None:
