@@ -103,8 +103,8 @@ def write_repository(
     that it can be written again.
 
     Raises:
-        DataError: The licence is wrong, the folder is not empty, `include_frozen` is false for a local frozen model, or such a model has no
-            safetensors file.
+        DataError: The licence is wrong, the folder is not empty, `include_frozen` is false for a local frozen model, or
+            such a model has no safetensors file.
     """
     run, known = None if run is None else Path(run), read_licence(licence, licence_name)
     with new_content(folder) as place:

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from attrs import evolve
 from click.testing import CliRunner
 from huggingface_hub import ModelCard, constants
 
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_data import contents
-from nanogen_eval.record import read_scores
+from nanogen_eval.record import read_scores, write_scores
 from nanogen_files import hub as hub_files
 
 NAME = "me/small"
@@ -81,7 +82,9 @@ def test_the_card_has_what_the_run_recorded(pushed: Any, run: Path) -> None:
     score = json.loads((run / "scores.json").read_text())["scores"][0]
     data = card.data.to_dict()
     assert (data["license"], data["library_name"]) == ("mit", "nanogen")
-    assert data["model-index"][0]["results"][0]["metrics"] == [{"type": score["metric"], "value": score["value"]}]
+    assert data["model-index"][0]["results"][0]["metrics"] == [
+        {"type": score["metric"], "value": score["value"], "name": score["metric"]}
+    ]
     assert f"`{score['fingerprint']}`" in card.text
     low, high = score["interval"]["low"], score["interval"]["high"]
     assert f"[{low:.6g}, {high:.6g}] at 95%" in card.text
@@ -111,6 +114,24 @@ def test_what_is_unknown_is_said(run: Path, tmp_path: Path) -> None:
     assert "| optimizer steps | not known |" in card
     assert "| training examples | not known |" in card
     assert not (tmp_path / "files" / "scores.json").exists()
+
+
+def test_a_score_of_fewer_images_is_not_listed_again(run: Path, tmp_path: Path) -> None:
+    """The larger of two scores with equal settings is listed. One with other sampling steps is, and says so."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    [known] = read_scores(copy)
+    other = {**known.settings, "sampling": {**known.settings["sampling"], "steps": 9}}
+    write_scores(
+        copy, [evolve(known, n=8, settings={**known.settings, "requests": "0"}), evolve(known, settings=other)]
+    )
+    Pipeline.load(copy).push_to_hub(NAME, run=copy, dry_run=tmp_path / "files")
+    card = ModelCard.load(tmp_path / "files" / "README.md")
+    names = [result.metric_name for result in card.data.eval_results]
+    assert sorted(names) == ["accuracy (steps 2)", "accuracy (steps 9)"]
+    assert [card.text.count(f"| {name} ↑ |") for name in names] == [1, 1]
+    assert card.text.count("| accuracy") == 2
+    assert "- Scores of fewer images with otherwise equal settings: 1." in card.text
+    assert len(read_scores(tmp_path / "files")) == 3
 
 
 def test_scores_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None:
@@ -249,7 +270,7 @@ def test_options_take_an_address(pushed: Any, run: Path) -> None:
     [
         (
             ["--licence", "apache-20"],
-            r"'apache-20' is not a licence that the hub knows. Did you mean 'apache-2.0'\?.*cc0",
+            r"'apache-20' is not a licence that the hub knows. Did .* 'apache-2.0'\?.*cc0",
         ),
         (["--licence", "other"], r"`other` needs a name: add --licence-name NAME"),
         (["--licence", "mit", "--licence-name", "mine"], r"name 'mine' needs `--licence other`"),
@@ -262,9 +283,8 @@ def test_an_unknown_licence(run: Path, tmp_path: Path, words: list[str], message
     result = CliRunner().invoke(push, [str(run), NAME, "--dry-run", str(tmp_path / "files"), *words])
     assert isinstance(result.exception, DataError)
     assert re.search(message, str(result.exception))
-    options = {
-        word.removeprefix("--").replace("-", "_"): text for word, text in zip(words[::2], words[1::2], strict=True)
-    }
+    names = [word.removeprefix("--").replace("-", "_") for word in words[::2]]
+    options: dict[str, Any] = dict(zip(names, words[1::2], strict=True))
     with pytest.raises(DataError, match=message):
         Pipeline.load(run).push_to_hub(NAME, dry_run=tmp_path / "files", **options)
     assert not (tmp_path / "files").exists()
