@@ -201,13 +201,13 @@ class Resolution:
         return Chosen(offer.what, offer.distribution, options)
 
     def _demand(self, chosen: Mapping[str, Mapping[str, Chosen]], merged: Layer) -> None:
-        """Report required slots that are empty. Reports nothing if the task or method is unknown: their defaults would
-        have filled some of the slots."""
+        """Report required slots that are empty. Without a task, reports only the task; with an unknown task or method,
+        reports nothing. Their defaults would have filled some of the slots."""
         task, method = _name_of(merged.get("task")), merged.get("method")
         if (task and "task" not in chosen) or (method and method.rpartition(":")[2] not in self.known.methods):
             return
         without = capabilities.excluded({kind: tuple(members.values()) for kind, members in chosen.items()})
-        for kind in required():
+        for kind in required() if "task" in chosen else ("task",):
             if kind not in chosen and kind not in without and not _name_of(merged.get(kind)):
                 self.problems.append(ConfigError(f"`{kind}:` is missing.{self._hint(kind, merged)}"))
 
