@@ -72,6 +72,17 @@ class LoadedRun:
         """Name of the configured sampler."""
         return str(self.pipeline.config.slots["sampler"].name)
 
+    def samplers(self) -> list[str]:
+        """Return the names of the installed samplers that the pipeline can use."""
+        return [name for name in sorted(registry().components.get("sampler", {})) if self._accepts(name)]
+
+    def _accepts(self, sampler: str) -> bool:
+        try:
+            self._with_sampler(sampler)
+        except NanoGenError:  # such as an objective without an instantaneous velocity
+            return False
+        return True
+
     def classes(self) -> dict[str, str]:
         """Map the menu entry of each class to its request. The result is empty if the task takes captions.
 
@@ -129,11 +140,6 @@ class LoadedRun:
         if settings.guidance is not None and not self.pipeline.guidance:
             notes.append("This run has no guidance, so the guidance scale has no effect.")
         return " ".join(notes)
-
-
-def samplers() -> list[str]:
-    """Return the names of the installed samplers."""
-    return sorted(registry().components.get("sampler", {}))
 
 
 def _check(settings: Settings) -> None:
