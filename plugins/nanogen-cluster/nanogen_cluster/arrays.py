@@ -14,6 +14,7 @@ from submitit.helpers import Checkpointable
 from nanogen_cluster.queues import SlurmQueue
 from nanogen_files import storage
 from nanogen_files.errors import DataError, NanoGenError, counted
+from nanogen_files.interruption import on_interrupt
 
 RECORD = "array.json"  # in the folder of the logs, while the jobs are in SLURM's queue
 POLL = 5.0  # seconds between checks of the last job
@@ -102,7 +103,8 @@ def run_array(work: ArrayWork, queue: SlurmQueue, *, wait: bool, log: Callable[[
             ended = sum(job.paths.result_pickle.exists() for job in parts)
             log(f"{ended} of {len(parts)} parts have ended. Run the same command later to collect the result.")
             return False, None
-        time.sleep(POLL)
+        with on_interrupt("Stopped waiting. The jobs stay in SLURM's queue: the same command collects their result."):
+            time.sleep(POLL)
     (work.logs / RECORD).unlink()
     for title, job in [
         *((f"Part {n + 1} of {len(parts)}", job) for n, job in enumerate(parts)),
