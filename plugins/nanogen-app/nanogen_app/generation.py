@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from attrs import define, field, frozen
 from PIL import Image
 
 from nanogen_app.states import RecordedState, decoded, recording
-from nanogen_core.errors import NanoGenError
+from nanogen_core.errors import ConfigWarning, NanoGenError
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.registry import registry
 from nanogen_core.validators import guidance_scale
@@ -78,7 +79,9 @@ class LoadedRun:
 
     def _accepts(self, sampler: str) -> bool:
         try:
-            self._with_sampler(sampler)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConfigWarning)  # notes that its options replace the configured ones
+                self._with_sampler(sampler)
         except NanoGenError:  # such as an objective without an instantaneous velocity
             return False
         return True

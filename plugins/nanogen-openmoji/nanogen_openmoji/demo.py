@@ -76,8 +76,8 @@ def _note_short(recipe: str, steps: int) -> None:
     full = resolved(recipe, ()).sections["train"].steps
     if steps < full:
         click.echo(
-            f"Note: {counted(steps, 'step')} of the recipe's {full} are too few for good images, so low scores such as an"
-            " accuracy of 0 are expected.",
+            f"Note: the run was too short for good images, so low scores such as an accuracy of 0 are expected: it took"
+            f" {counted(steps, 'step')}, and the recipe has {full}.",
             err=True,
         )
 
