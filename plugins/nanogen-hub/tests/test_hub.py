@@ -22,6 +22,7 @@ from nanogen_core.errors import DataError, NanoGenError
 from nanogen_data import contents
 from nanogen_eval.record import read_scores, write_scores
 from nanogen_files import hub as hub_files
+from nanogen_hub.frozen import public
 
 NAME = "me/small"
 
@@ -370,6 +371,21 @@ class TestLocalModels:
         (tmp_path / "files").rename(tmp_path / "moved")
         assert torch.equal(samples(Pipeline.load(tmp_path / "moved")), expected)
         assert not list((tmp_path / "moved").rglob("*.bin"))
+
+    def test_a_file_in_the_current_folder_is_a_local_model(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever its option is called. The name of a component is no file, even if a folder has that name."""
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "latents.safetensors").write_bytes(b"x")
+        (tmp_path / "vae").mkdir()
+        config = {"tokenizer": {"name": "vae", "preset": "vae", "statistics": "latents.safetensors"}}
+        with pytest.raises(DataError, match=r"tokenizer.statistics is the local path latents.safetensors"):
+            public(config, tmp_path / "files", include=False)
+        found = public(config, tmp_path / "files", include=True)
+        assert found.included == {"tokenizer.statistics": "latents.safetensors"}
+        assert found.config["tokenizer"]["preset"] == "vae"
+        assert len(list((tmp_path / "files").rglob("latents.safetensors"))) == 1
 
     def test_no_path_of_this_machine_is_published(self, pipeline: Pipeline, tmp_path: Path) -> None:
         pipeline.push_to_hub(NAME, include_frozen=True, dry_run=tmp_path / "files")
