@@ -11,12 +11,12 @@ from functools import partial
 from typing import Any
 
 from nanogen_core import capabilities
-from nanogen_core.component_options import attrs_class, read, shared, typed
+from nanogen_core.component_options import read, shared, typed
 from nanogen_core.config_layers import Absent, Given, Layer, for_task, merge, normalise, split
 from nanogen_core.errors import ConfigError, ConfigWarning, Incompatible, Mistakes, NanoGenError, listing, shown
 from nanogen_core.kinds import defaults, groups, required, sections, slots
 from nanogen_core.merging import UserLayers
-from nanogen_core.registry import Chosen, Registry
+from nanogen_core.registry import Chosen, Registry, attrs_class
 from nanogen_core.resolved import Part, Resolved
 from nanogen_core.specs import Component
 from nanogen_files.structure import structure
