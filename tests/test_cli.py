@@ -113,8 +113,11 @@ def test_ctrl_c_leaves_a_checkpoint(config, tmp_path):
 def test_ctrl_c_says_what_is_kept_and_how_to_continue(monkeypatch, capsys, tmp_path, words, place, sentence):
     from nanogen_core.cli import main as command
 
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(place, lambda *arguments, **options: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(place, interrupted)
     monkeypatch.setattr(sys, "argv", ["nanogen", *words])
     with pytest.raises(SystemExit) as ended:
         command.main()
