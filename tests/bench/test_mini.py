@@ -15,7 +15,7 @@ import pytest
 from attrs import evolve
 
 from nanogen_bench.mini import folders, outcome, plan
-from nanogen_bench.mini.experiment import experiment, resolved, resolved_by_folder
+from nanogen_bench.mini.experiment import experiment, resolved
 from nanogen_bench.mini.job import every_job, jobs
 from nanogen_bench.mini.scheduler import Options, Scheduler, Slots
 from nanogen_bench.mini.work import find
@@ -240,16 +240,6 @@ def test_a_run_of_a_perturbation_is_found_by_its_folder(tmp_path):
     todo = jobs(plan.checked(changed), tmp_path, ["vae"])
     assert [find(tmp_path, str(job.folder.relative_to(tmp_path))).title for job in todo] == [job.title for job in todo]
     assert len({job.title for job in todo}) == 4
-
-
-def test_each_seed_has_the_configuration_that_it_would_have_alone(tmp_path):
-    """Seeds share the merged configuration of a method, its perturbations and prepared runs."""
-    slow = {"slow": {"optimizer": {"lr": 1e-4}}}
-    both = jobs(plan.checked(tiny(seeds=[3, 5], perturbations=slow)), tmp_path, ["vae", "rae"])
-    alone = [jobs(plan.checked(tiny(seeds=[seed], perturbations=slow)), tmp_path, ["vae", "rae"]) for seed in (3, 5)]
-    assert both == [*alone[0], *alone[1][1:]]  # the prepared run comes once
-    assert [job.config["seed"] for job in both] == [0, *[3] * 8, *[5] * 8]
-    assert resolved_by_folder(both).keys() == {job.folder for job in both}
 
 
 def test_only_the_chosen_methods_are_noted(tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from nanogen_bench.mini.experiment import resolved_by_folder
+from nanogen_bench.mini.experiment import resolved
 from nanogen_bench.mini.job import Job, jobs
 from nanogen_bench.mini.plan import checked
 from nanogen_bench.mini.scheduler import LOGS, Log
@@ -102,7 +102,7 @@ def dry_run(
     trainings = [job for job in todo if job.eval_samples]
     measured = _measured(speed, [job.name for job in trainings if job.task == plan.tasks[0]])
     log(f"Reading the configurations of {counted(len(todo), 'unfinished run')}.")
-    configurations = resolved_by_folder(todo)
+    configurations = {job.folder: resolved(job) for job in todo}
     if isinstance(queue, SlurmQueue):
         yield _write_scripts(queue, output, todo)
     costs = _Costs(log)

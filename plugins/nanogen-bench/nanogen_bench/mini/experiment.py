@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ def experiment(
     plan = checked(raw)
     output = output.resolve()
     todo = jobs(plan, output, plan.chosen(only))
-    resolved_by_folder(todo)
+    for job in todo:
+        resolved(job)
     _refuse_others(output, plan)
     if any(job.result is None and job.damage is None for job in todo):
         queue.refuse_missing()
@@ -105,21 +106,6 @@ def _write_plan(file: Path, raw: Mapping[str, Any]) -> None:
                 f" give --plan {file}. Otherwise choose another --output."
             )
     storage.write_text(file, yaml_files.dump(dict(raw)))
-
-
-def resolved_by_folder(todo: Iterable[Job]) -> dict[Path, Resolved]:
-    """Return the configuration of each run. Runs that differ only in the seed share that of the first one.
-
-    Raises ConfigError with the name of a run whose configuration is wrong.
-    """
-    known: dict[tuple[Any, ...], Resolved] = {}
-    found = {}
-    for job in todo:
-        alike = (job.name, job.task, job.perturbation, job.eval_samples)
-        if alike not in known:
-            known[alike] = resolved(job)
-        found[job.folder] = known[alike]
-    return found
 
 
 def resolved(job: Job) -> Resolved:

@@ -127,33 +127,28 @@ def every_job(plan: ExperimentPlan, output: Path) -> list[Job]:
 
 
 def _methods(plan: ExperimentPlan, output: Path, names: list[str]) -> Iterator[Job]:
-    """Yield the runs of the methods. Those that differ only in the seed share the merged configuration."""
-    plans = {NONE: plan, **perturbed(plan)}
-    needed = {need for name in names for need in plan.methods[name].needs}
-    prepared = {key: {need: _prepared(one, output, need) for need in needed} for key, one in plans.items()}
-    every = [(key, name, task) for key in plans for name in names for task in plan.tasks]
-    templates = [_template(plans[key], name, task) for key, name, task in every]
     for seed in plan.seeds:
-        for (key, name, task), template in zip(every, templates, strict=True):
-            home = output if key == NONE else output / PERTURBED / key
-            own = {**template, "seed": seed}
-            yield Job(
-                name=name,
-                task=task,
-                seed=seed,
-                config=folders.filled(own, lambda need: str(output / PREPARED / need)),
-                template=own,
-                folder=home / task / name / f"seed-{seed}",
-                perturbation=key,
-                eval_samples=plan.eval_samples,
-                after={need: prepared[key][need] for need in plan.methods[name].needs},
-            )
+        for perturbation, changed in {NONE: plan, **perturbed(plan)}.items():
+            for name in names:
+                for task in plan.tasks:
+                    yield _method(changed, output, task, name, seed, perturbation)
 
 
-def _template(plan: ExperimentPlan, name: str, task: str) -> dict[str, Any]:
-    """Return the configuration of a method for the first seed."""
+def _method(plan: ExperimentPlan, output: Path, task: str, name: str, seed: int, perturbation: str) -> Job:
     variant = plan.methods[name]
-    return configuration(plan, variant.config, task=task, seed=plan.seeds[0], steps=plan.steps, recipe=variant.recipe)
+    home = output if perturbation == NONE else output / PERTURBED / perturbation
+    template = configuration(plan, variant.config, task=task, seed=seed, steps=plan.steps, recipe=variant.recipe)
+    return Job(
+        name=name,
+        task=task,
+        seed=seed,
+        config=folders.filled(template, lambda need: str(output / PREPARED / need)),
+        template=template,
+        folder=home / task / name / f"seed-{seed}",
+        perturbation=perturbation,
+        eval_samples=plan.eval_samples,
+        after={need: _prepared(plan, output, need) for need in variant.needs},
+    )
 
 
 def _prepared(plan: ExperimentPlan, output: Path, name: str) -> Job:
