@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -57,7 +58,8 @@ class ArrayWork:
 
 def logs_beside(folder: Path) -> Path:
     """Return the folder for the logs of jobs that write to `folder`: `NAME.slurm` next to the folder NAME."""
-    return folder.with_name(f"{folder.name}.slurm")
+    place = folder if folder.name not in ("", "..") else Path(os.path.abspath(folder))
+    return place.with_name(f"{place.name}.slurm")
 
 
 def refuse_submitted(logs: Path) -> None:
