@@ -10,16 +10,8 @@ import attrs
 from nanogen_core.config_layers import Layer
 from nanogen_core.errors import ConfigError, NanoGenError
 from nanogen_core.kinds import slots
-from nanogen_core.registry import Registry, import_object
+from nanogen_core.registry import Registry, attrs_class
 from nanogen_files.typed import read_options
-
-
-def attrs_class(reference: str) -> type:
-    """Import the attrs class `"module:Class"`. Raises NanoGenError if it is not an attrs class."""
-    config = import_object(reference)
-    if not isinstance(config, type) or not attrs.has(config):
-        raise NanoGenError(f"{reference} must be an attrs class. Fix the plugin whose manifest references it.")
-    return config
 
 
 def config_class(known: Registry, kind: str, name: str) -> type | None:

@@ -14,7 +14,7 @@ from attrs import fields_dict, frozen
 
 from nanogen_core.errors import ConfigError, listing, near_miss, shown
 from nanogen_core.kinds import groups, sections, slots
-from nanogen_core.registry import import_object, known_distributions, registry
+from nanogen_core.registry import attrs_class, known_distributions, registry
 from nanogen_core.validators import between, pixels, seed_number
 from nanogen_files.typed import NULL, Typed, opened, read
 
@@ -148,7 +148,7 @@ INVALID = _Invalid()
 def _unknown(key: Any, path: str) -> str:
     if not isinstance(key, str):
         return f"{path}{shown(key)}: a key must be a string"
-    inside = [f"{name}.{key}" for name, of in registry().sections.items() if key in fields_dict(import_object(of))]
+    inside = [f"{name}.{key}" for name, of in registry().sections.items() if key in fields_dict(attrs_class(of))]
     near = f" Did you mean {inside[0]!r}?" if inside and not path else near_miss(key, keys())
     return f"{path}{key[:64]}: unknown key.{near}{_installation(key)} Known: {listing(keys())}."
 

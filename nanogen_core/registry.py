@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, frozen, has
 
 from nanogen_core.errors import AmbiguousName, NanoGenError, UnknownName, listing, near_miss, shown
 from nanogen_core.plugins import CORE, Discovery, Plugin, add_manifest, discover, inherited, load_file
@@ -300,6 +300,14 @@ def import_object(reference: str) -> Any:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise NanoGenError(f"Cannot import {reference}: {error}.") from error
+
+
+def attrs_class(reference: str) -> type:
+    """Import the attrs class `"module:Class"`. Raises NanoGenError if it is not an attrs class."""
+    config = import_object(reference)
+    if not isinstance(config, type) or not has(config):
+        raise NanoGenError(f"{reference} must be an attrs class. Fix the plugin whose manifest references it.")
+    return config
 
 
 @lru_cache(maxsize=1)

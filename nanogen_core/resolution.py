@@ -11,12 +11,12 @@ from functools import partial
 from typing import Any
 
 from nanogen_core import capabilities
-from nanogen_core.component_options import attrs_class, read, shared, typed
+from nanogen_core.component_options import read, shared, typed
 from nanogen_core.config_layers import Absent, Given, Layer, for_task, merge, normalise, split
 from nanogen_core.errors import ConfigError, ConfigWarning, Incompatible, Mistakes, NanoGenError, listing, shown
 from nanogen_core.kinds import defaults, groups, required, sections, slots
 from nanogen_core.merging import UserLayers
-from nanogen_core.registry import Chosen, Registry
+from nanogen_core.registry import Chosen, Registry, attrs_class
 from nanogen_core.resolved import Part, Resolved
 from nanogen_core.specs import Component
 from nanogen_files.structure import structure
@@ -201,13 +201,13 @@ class Resolution:
         return Chosen(offer.what, offer.distribution, options)
 
     def _demand(self, chosen: Mapping[str, Mapping[str, Chosen]], merged: Layer) -> None:
-        """Report required slots that are empty. Reports nothing if the task or method is unknown: their defaults would
-        have filled some of the slots."""
+        """Report required slots that are empty. Without a task, reports only the task; with an unknown task or method,
+        reports nothing. Their defaults would have filled some of the slots."""
         task, method = _name_of(merged.get("task")), merged.get("method")
         if (task and "task" not in chosen) or (method and method.rpartition(":")[2] not in self.known.methods):
             return
         without = capabilities.excluded({kind: tuple(members.values()) for kind, members in chosen.items()})
-        for kind in required():
+        for kind in required() if "task" in chosen else ("task",):
             if kind not in chosen and kind not in without and not _name_of(merged.get(kind)):
                 self.problems.append(ConfigError(f"`{kind}:` is missing.{self._hint(kind, merged)}"))
 

@@ -98,6 +98,36 @@ def test_ctrl_c_leaves_a_checkpoint(config, tmp_path):
     assert nanogen("sample", run, "--label", "dog", "--steps", "1").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "place", "sentence"),
+    [
+        (
+            ["sample", ".", "--label", "dog"],
+            "nanogen_core.pipeline.Pipeline.load",
+            "No image was written: run the same",
+        ),
+        (["evaluate", "."], "nanogen_eval.cli.evaluate.evaluate_source", "(every 60 s) are kept: the same command"),
+        (["runs", "."], "nanogen_train.runs.runs_in", "Stopped."),
+    ],
+)
+def test_ctrl_c_says_what_is_kept_and_how_to_continue(monkeypatch, capsys, tmp_path, words, place, sentence):
+    from nanogen_core.cli import main as command
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(place, interrupted)
+    monkeypatch.setattr(sys, "argv", ["nanogen", *words])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 130
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("Stopped.")
+    assert sentence in said
+    assert "\n" not in said
+
+
 def test_show_is_what_train_writes_down(config, tmp_path):
     shown = nanogen("config", "show", config)
     assert nanogen("train", config, "--output", tmp_path / "run", "--set", "train.steps=1").returncode == 0

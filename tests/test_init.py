@@ -12,12 +12,14 @@ from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import ConfigError, DataError, Incompatible, NanoGenError, TrainingError
 from nanogen_core.tensors import Condition, State, Times
 from nanogen_data import contents
+from nanogen_data.saved_pipelines import saved_files
 from nanogen_data.testing.fakes import TinyBackbone, TinyBackboneConfig
 from nanogen_files import storage
 from nanogen_files.adaptation import Adapted, resize_positions
 from nanogen_train import InitReport, Run, start_from
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.cli.train import train as train_command
+from nanogen_train.init.source import read
 from nanogen_train.init.start import _identified
 
 BACKBONES = {
@@ -309,6 +311,20 @@ def test_the_fingerprint_follows_the_weights_and_not_their_place(small, tmp_path
 
 
 # -- the command, files and mistakes ---------------------------------------------------------------------------------
+
+
+def test_a_part_of_an_overwritten_pipeline_is_no_part_of_the_new_one(small, tmp_path):
+    """`save` leaves the weights of parts that the new pipeline lacks, and `load` does not read them."""
+    pipeline = build_pipeline(small)
+    fresh, reused = tmp_path / "fresh", tmp_path / "reused"
+    pipeline.save(reused, weights={"objective": {"old": torch.ones(2)}})
+    with_old = contents.path_hash(reused)
+    pipeline.save(reused)
+    pipeline.save(fresh)
+    assert (reused / "objective.safetensors").is_file()
+    assert contents.path_hash(reused) == contents.path_hash(fresh) != with_old
+    assert [file.name for file in saved_files(reused)] == ["config.yaml", "pipeline.json", "backbone.safetensors"]
+    assert list(read(str(reused)).states) == ["backbone"]
 
 
 def test_the_command_prints_the_table(small, tmp_path):

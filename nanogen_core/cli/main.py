@@ -19,7 +19,6 @@ OUT_OF_MEMORY = (
     " or --count, or raise train.grad_accum_steps."
 )
 PLUGIN = "--plugin"
-INTERRUPTED = 130  # conventional exit status after Ctrl-C (128 + SIGINT)
 
 
 @click.command(cls=PluginGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,7 +46,8 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
+        click.echo("Stopped.", err=True)
+        sys.exit(130)  # conventional exit status after Ctrl-C (128 + SIGINT)
     except NanoGenError as error:
         click.echo(f"{'' if hasattr(error, 'exit_code') else 'Error: '}{error}", err=True)
         sys.exit(getattr(error, "exit_code", 1))

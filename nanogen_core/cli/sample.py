@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from nanogen_core.cli.options import FEW, SCALE, SEED, STEPS, SavedPipeline, override_layer, overrides
+from nanogen_files.errors import DataError, counted
 
 SHEET = "grid.png"
 
@@ -48,17 +49,18 @@ def sample(
     --set sampler=heun --set sampler.steps=20 --set guidance.cfg.scale=4
     """
     from nanogen_core.pipeline import Pipeline, offered
-    from nanogen_files.errors import counted
     from nanogen_files.hub import output_folder
     from nanogen_files.images import grid, write_new_png
+    from nanogen_files.interruption import on_interrupt
 
     output = output or output_folder(folder) / "generated"
     repeated = [request for request in requests for _ in range(count)]
     names = [f"{index:05d}-{_slug(request)}.png" for index, request in enumerate(repeated)]
     _refuse_present(output, [*names, SHEET])
-    pipeline = Pipeline.load(folder).reconfigured(override_layer(settings))
-    pipeline = offered("nanogen_app:watched")(pipeline) if watch else pipeline
-    pictures = pipeline.generate(repeated, seed=seed, steps=steps, guidance=guidance)
+    with on_interrupt("Stopped. No image was written: run the same command again."):
+        pipeline = Pipeline.load(folder).reconfigured(override_layer(settings))
+        pipeline = offered("nanogen_app:watched")(pipeline) if watch else pipeline
+        pictures = pipeline.generate(repeated, seed=seed, steps=steps, guidance=guidance)
     assert isinstance(pictures, list)
     for name, picture in zip(names, pictures, strict=True):
         write_new_png(output / name, picture)
@@ -68,8 +70,6 @@ def sample(
 
 def _refuse_present(output: Path, names: Sequence[str]) -> None:
     """Raise DataError if one of the files exists."""
-    from nanogen_files.errors import DataError, counted
-
     if present := [name for name in names if os.path.lexists(output / name)]:
         others = f" and {counted(len(present) - 1, 'more file')}" if len(present) > 1 else ""
         raise DataError(f"{output / present[0]}{others} would be overwritten: choose another --output.")

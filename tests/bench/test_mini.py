@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,12 @@ from attrs import evolve
 
 from nanogen_bench.mini import folders, outcome, plan
 from nanogen_bench.mini.experiment import experiment, resolved
-from nanogen_bench.mini.job import jobs
+from nanogen_bench.mini.job import every_job, jobs
 from nanogen_bench.mini.scheduler import Options, Scheduler, Slots
 from nanogen_bench.mini.work import find
 from nanogen_cluster.queues import LocalQueue, Submission
 from nanogen_core.config import resolve
-from nanogen_core.errors import ConfigError, NanoGenError, UnknownName
+from nanogen_core.errors import ConfigError, ConfigWarning, NanoGenError, UnknownName
 from nanogen_core.registry import registry
 from nanogen_files import yaml_files
 from nanogen_files.config_diff import differences
@@ -241,6 +242,23 @@ def test_a_run_of_a_perturbation_is_found_by_its_folder(tmp_path):
     assert len({job.title for job in todo}) == 4
 
 
+def test_only_the_chosen_methods_are_noted(tmp_path):
+    """A study with finished runs compares the requests of all methods, and notes only those that it runs."""
+    noisy = {"summary": "c", "family": "vae", "config": {"backbone": "dit"}}  # drops options of the base's backbone
+    changed = tiny(methods={"vae": TINY["methods"]["vae"], "noisy": noisy}, prepared={})
+    for only, noted in (("vae", False), ("noisy", True)):
+        output = tmp_path / only
+        for job in every_job(plan.checked(changed), output):
+            write_finished(job, 0.5)
+        (output / "plan.yaml").write_text(yaml_files.dump(changed))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            experiment(changed, output, only=(only,), queue=LocalQueue(), options=Options(), log=lambda line: None)
+        notes = [str(one.message) for one in caught if issubclass(one.category, ConfigWarning)]
+        assert bool(notes) is noted, notes
+        assert all("'dit'" in note for note in notes)
+
+
 def test_the_gpus_of_this_machine_are_divided_among_the_slots(tmp_path):
     slots = Slots(count=2, gpus=("4", "5", "6", "7"), processes=2, threads=3)
     scheduler = Scheduler(tmp_path, LocalQueue(), Options(slots=slots), print)
@@ -250,6 +268,15 @@ def test_the_gpus_of_this_machine_are_divided_among_the_slots(tmp_path):
     assert commands[0].environment["OMP_NUM_THREADS"] == "3"
     assert "torch.distributed.run" in commands[0].words
     assert commands[0].words[-2:] == [str(tmp_path), "imagenet/vae/seed-0"]
+
+
+def test_the_documented_length_of_the_quick_plan_is_that_of_the_plan():
+    full, quick = (plan.checked(plan.read(plan.find("mini"), quick=short)) for short in (False, True))
+    text = " ".join(Path("docs/howto/cluster.md").read_text(encoding="utf-8").split())
+    assert f"for {quick.steps} instead of {full.steps} steps" in text
+    assert f"{quick.eval_samples} instead of {full.eval_samples} images per score" in text
+    trainings = [len(one.methods) * len(one.seeds) * one.steps for one in (quick, full)]
+    assert f"{trainings[0] / trainings[1]:g} times the steps of the full plan" in text
 
 
 # -- from end to end -------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import os
 import traceback
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -52,6 +53,13 @@ def test_work_is_submitted_once_and_collected_by_the_same_call(tmp_path, slurm, 
     assert [slurm.state(f"1000_{n}") for n in range(3)] == ["COMPLETED"] * 3
     assert not (work.logs / RECORD).exists()
     refuse_submitted(logs_beside(tmp_path / "x"))
+
+
+def test_the_logs_of_the_current_folder_are_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "run" / "images").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run" / "images")
+    assert logs_beside(Path(".")) == tmp_path / "run" / "images.slurm"
+    assert logs_beside(Path("..")) == tmp_path / "run.slurm"
 
 
 def test_a_part_that_fails_is_named_and_the_last_job_does_not_run(slurm, work):

@@ -116,6 +116,17 @@ def test_its_section_is_read_strictly(folder):
     assert "notes.auther: unknown key. Did you mean 'author'" in done.stderr
 
 
+def test_a_section_whose_class_has_no_fields_is_a_sentence(folder):
+    """Also where an unknown key is compared with the fields of every section."""
+    plain = METHOD.replace("@attrs.frozen(kw_only=True)\nclass Notes", "class Notes")
+    (folder / "my_method.py").write_text(plain)
+    for words in ((), ("--set", "stepps=3")):
+        done = nanogen(folder, "config", "show", "imagenet.yaml", "--plugin", "my_method.py", *words)
+        assert done.returncode == 1
+        assert "my_method:Notes must be an attrs class. Fix the plugin" in done.stderr
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
 @pytest.mark.parametrize(
     ("file", "text", "sentence"),
     [

@@ -146,6 +146,16 @@ def test_a_missing_part_is_named(small):
         resolve({})
 
 
+def test_without_a_task_only_the_task_is_missing(small):
+    """The defaults of a task fill other required slots, so those are not mistakes of the reader."""
+    for left_out in ("task", "conditioner", "sampler", "latent", "objective"):
+        small.pop(left_out, None)
+        with pytest.raises(ConfigError) as caught:
+            resolve(small)
+        assert str(caught.value).startswith("`task:` is missing. Set it to one of: imagenet")
+        assert "\n" not in str(caught.value)
+
+
 def test_an_unknown_method_is_said_even_with_other_mistakes(small):
     with pytest.raises(ConfigError, match=r"image_size[\s\S]*no method 'vea'"):
         resolve({**small, "method": "vea", "image_size": "x"})

@@ -111,6 +111,21 @@ def test_the_tutorial_ends_in_samples(tmp_path):
     assert any(re.match(r"task.*imagenet.*t2i", line) for line in shown), shown
 
 
+def test_the_small_checkpoint_is_imported_and_sampled(tmp_path):
+    published = ("ddt-jit.pt", "ddt-sdvae.pt", "SiT-XL-2-256.pt")
+    ran = run_page("importing.md", tmp_path, small={}, without=published)
+    assert [line.split()[:2] for line in ran] == [["nanogen", "import"], ["nanogen", "sample"]]
+    assert Image.open(tmp_path / "imported" / "small-sit" / "generated" / "00000-apple.png").size == (64, 64)
+    needed = ("tokenizer", "objective.prediction", "objective.shift", "guidance", "backbone.heads")
+    words = shlex.split(ran[0])[1:]
+    for name in needed:
+        (place,) = (index for index, word in enumerate(words) if word.startswith(f"{name}="))
+        fewer = [*words[: place - 1], *words[place + 1 :], "--output", tmp_path / name]
+        refused = forked.nanogen(*fewer, cwd=tmp_path)
+        assert refused.returncode == 1
+        assert "do not determine" in refused.stderr
+
+
 def test_the_method_in_one_file_trains_on_both_tasks(tmp_path):
     ran = run_page("method.md", tmp_path, small=DRAWINGS)
     assert len(ran) == 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from attrs import define, field, frozen
 from PIL import Image
 
 from nanogen_app.states import RecordedState, decoded, recording
-from nanogen_core.errors import NanoGenError
+from nanogen_core.errors import ConfigWarning, NanoGenError
 from nanogen_core.pipeline import Pipeline
 from nanogen_core.registry import registry
 from nanogen_core.validators import guidance_scale
@@ -72,6 +73,19 @@ class LoadedRun:
         """Name of the configured sampler."""
         return str(self.pipeline.config.slots["sampler"].name)
 
+    def samplers(self) -> list[str]:
+        """Return the names of the installed samplers that the pipeline can use."""
+        return [name for name in sorted(registry().components.get("sampler", {})) if self._accepts(name)]
+
+    def _accepts(self, sampler: str) -> bool:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConfigWarning)  # notes that its options replace the configured ones
+                self._with_sampler(sampler)
+        except NanoGenError:  # such as an objective without an instantaneous velocity
+            return False
+        return True
+
     def classes(self) -> dict[str, str]:
         """Map the menu entry of each class to its request. The result is empty if the task takes captions.
 
@@ -129,11 +143,6 @@ class LoadedRun:
         if settings.guidance is not None and not self.pipeline.guidance:
             notes.append("This run has no guidance, so the guidance scale has no effect.")
         return " ".join(notes)
-
-
-def samplers() -> list[str]:
-    """Return the names of the installed samplers."""
-    return sorted(registry().components.get("sampler", {}))
 
 
 def _check(settings: Settings) -> None:

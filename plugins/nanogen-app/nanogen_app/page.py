@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import gradio as gr
 
-from nanogen_app.generation import LARGEST, LoadedRun, Settings, samplers
+from nanogen_app.generation import LARGEST, LoadedRun, Settings
 from nanogen_core.errors import NanoGenError, is_out_of_memory, shown
 
 AS_CONFIGURED = "as configured"
@@ -120,6 +120,7 @@ def _request(runs: Sequence[LoadedRun]) -> gr.Dropdown | gr.Textbox:
 
 def _options(runs: Sequence[LoadedRun]) -> list[gr.components.Component]:
     configured = {run.sampler for run in runs}
+    samplers = sorted(set.intersection(*({*run.samplers()} for run in runs)))
     steps = {run.pipeline.sampler.steps for run in runs}
     scales = {name for run in runs for name in run.pipeline.guidance}
     return [
@@ -131,7 +132,7 @@ def _options(runs: Sequence[LoadedRun]) -> list[gr.components.Component]:
             placeholder=AS_CONFIGURED if scales else "none in this run",
             interactive=bool(scales),
         ),
-        gr.Dropdown([(_hint(configured), AS_CONFIGURED), *samplers()], value=AS_CONFIGURED, label="Sampler"),
+        gr.Dropdown([(_hint(configured), AS_CONFIGURED), *samplers], value=AS_CONFIGURED, label="Sampler"),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 
 import gradio as gr
 import numpy as np
@@ -12,10 +13,13 @@ from PIL import Image
 
 from nanogen_app.cli import app
 from nanogen_app.generation import LoadedRun, Settings
-from nanogen_app.page import AS_CONFIGURED, generator, page
+from nanogen_app.page import AS_CONFIGURED, _options, generator, page
 from nanogen_core import Pipeline
 from nanogen_core.cli.sample import sample
 from nanogen_core.errors import NanoGenError
+from nanogen_core.registry import registry
+
+from .conftest import saved
 
 REQUEST = ("apple", 2, 3, "5", "2.0", AS_CONFIGURED)
 
@@ -54,6 +58,22 @@ def test_a_sampler_can_be_chosen(by_class):
     expected = Pipeline.load(by_class).reconfigured({"sampler": "heun"}).generate("apple", steps=5)
     assert np.array_equal(pixels(images[0]), pixels(expected[0]))
     assert not np.array_equal(pixels(images[0]), pixels(Pipeline.load(by_class).generate("apple", steps=5)[0]))
+
+
+def test_only_samplers_that_every_run_can_use_are_listed(by_class, tmp_path):
+    scm = LoadedRun.load(saved(tmp_path, task="imagenet", objective="scm"))
+    flow = LoadedRun.load(by_class)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no note for a sampler that nobody chose
+        assert "consistency" in scm.samplers()
+    assert {"euler", "heun"} <= {*flow.samplers()}
+    for name in registry().components["sampler"].keys() - flow.samplers():
+        with pytest.raises(NanoGenError):
+            Pipeline.load(by_class).reconfigured({"sampler": {"name": name}})
+    for runs, common in (([flow], {*flow.samplers()}), ([flow, scm], {*flow.samplers()} & {*scm.samplers()})):
+        listed = [name for _, name in _options(runs)[-1].choices]
+        assert listed == [AS_CONFIGURED, *sorted(common)]
+        assert "consistency" not in listed
 
 
 def test_a_long_strip_has_eight_frames(by_class):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from submitit.helpers import Checkpointable
 from nanogen_cluster.queues import SlurmQueue
 from nanogen_files import storage
 from nanogen_files.errors import DataError, NanoGenError, counted
+from nanogen_files.interruption import on_interrupt
 
 RECORD = "array.json"  # in the folder of the logs, while the jobs are in SLURM's queue
 POLL = 5.0  # seconds between checks of the last job
@@ -56,7 +58,8 @@ class ArrayWork:
 
 def logs_beside(folder: Path) -> Path:
     """Return the folder for the logs of jobs that write to `folder`: `NAME.slurm` next to the folder NAME."""
-    return folder.with_name(f"{folder.name}.slurm")
+    place = folder if folder.name not in ("", "..") else Path(os.path.abspath(folder))
+    return place.with_name(f"{place.name}.slurm")
 
 
 def refuse_submitted(logs: Path) -> None:
@@ -102,7 +105,8 @@ def run_array(work: ArrayWork, queue: SlurmQueue, *, wait: bool, log: Callable[[
             ended = sum(job.paths.result_pickle.exists() for job in parts)
             log(f"{ended} of {len(parts)} parts have ended. Run the same command later to collect the result.")
             return False, None
-        time.sleep(POLL)
+        with on_interrupt("Stopped waiting. The jobs stay in SLURM's queue: the same command collects their result."):
+            time.sleep(POLL)
     (work.logs / RECORD).unlink()
     for title, job in [
         *((f"Part {n + 1} of {len(parts)}", job) for n, job in enumerate(parts)),

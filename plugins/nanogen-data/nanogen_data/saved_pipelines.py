@@ -11,12 +11,15 @@ from nanogen_files import storage
 
 
 def saved_files(folder: Path) -> list[Path]:
-    """Return the files of the saved pipeline in a folder, without other files of a run. Empty without a pipeline."""
+    """Return the files of the saved pipeline in a folder, without other files of a run. Empty without a pipeline.
+
+    Weights of a part that an earlier pipeline in the folder had and this one lacks are not among them.
+    """
     if not (folder / FACTS).is_file() or not (folder / CONFIG).is_file():
         return []
     facts = storage.read_json(folder / FACTS)
     parts = facts.get("trained", LEARNING) if isinstance(facts, dict) else LEARNING
-    names = (CONFIG, FACTS, *(WEIGHTS.format(part) for part in dict.fromkeys((*LEARNING, *parts))))
+    names = (CONFIG, FACTS, *(WEIGHTS.format(part) for part in parts))
     return [folder / name for name in names if (folder / name).is_file()]
 
 

@@ -66,7 +66,7 @@ def structure(
 
 def plain(config: Any) -> dict[str, Any]:
     """Convert an attrs object to plain values, the inverse of `structure`. Tuples become lists."""
-    values: dict[str, Any] = cattrs.Converter(unstruct_collection_overrides={tuple: list}).unstructure(config)
+    values: dict[str, Any] = _TO_PLAIN.unstructure(config)
     return values
 
 
@@ -212,3 +212,4 @@ def _converter(finite: bool) -> cattrs.Converter:
 
 _MAPPINGS = (dict, Mapping)
 _CONVERTER, _MEASUREMENTS = _converter(True), _converter(False)
+_TO_PLAIN = cattrs.Converter(unstruct_collection_overrides={tuple: list})  # it compiles a function for each class once

@@ -10,8 +10,10 @@ from nanogen_core.pipeline import Pipeline
 from nanogen_eval.score import Score
 from nanogen_files import yaml_files
 from nanogen_files.errors import counted
+from nanogen_hub.card_scores import label, without_smaller
 from nanogen_hub.contents import data_facts, distributions, licences, not_installable, parts_of, steps, trained_parts
 from nanogen_hub.frozen import Public
+from nanogen_hub.licence import Licence
 from nanogen_hub.sheet import SHEET, Sheet
 
 LIBRARY = "nanogen"
@@ -23,7 +25,7 @@ def model_card(
     *,
     run: Path | None,
     scores: Sequence[Score],
-    licence: str | None,
+    licence: Licence | None,
     paths: Public,
     sheet: Sheet,
     outdated: int = 0,
@@ -34,7 +36,8 @@ def model_card(
         pipeline: The pipeline.
         name: Name of the repository, `user/name`.
         run: Folder of the run, if known.
-        scores: Scores of the pipeline's weights.
+        scores: Scores of the pipeline's weights. Of scores that differ in the number of images, the card lists the
+            largest.
         licence: Licence of the weights, if known.
         paths: The published configuration, and its local paths that were copied or left out.
         sheet: The sample sheet.
@@ -42,22 +45,24 @@ def model_card(
     """
     from huggingface_hub import ModelCard
 
+    listed = without_smaller(scores)
+    smaller = len(scores) - len(listed)
     sections = {
         "Samples": _samples(sheet),
         "Use": _use(pipeline, name, sheet),
         "Model": _model(pipeline),
         "Training": _training(pipeline, run),
-        "Scores": _scores(scores, run),
+        "Scores": _scores(listed, run),
         "Licences": _licences(pipeline, licence),
-        "Left out": _left_out(pipeline, paths, outdated),
+        "Left out": _left_out(pipeline, paths, outdated, smaller),
         "Configuration": ["```yaml", yaml_files.dump(paths.config).rstrip(), "```"],
     }
     body = "\n\n".join(f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items())
     title = name.partition("/")[2]
-    return str(ModelCard(f"---\n{_metadata(pipeline, title, scores, licence)}\n---\n\n# {title}\n\n{body}\n"))
+    return str(ModelCard(f"---\n{_metadata(pipeline, title, listed, licence)}\n---\n\n# {title}\n\n{body}\n"))
 
 
-def _metadata(pipeline: Pipeline, title: str, scores: Sequence[Score], licence: str | None) -> str:
+def _metadata(pipeline: Pipeline, title: str, scores: Sequence[Score], licence: Licence | None) -> str:
     """Return the YAML block of the card. It has no licence if none was given."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -72,11 +77,12 @@ def _metadata(pipeline: Pipeline, title: str, scores: Sequence[Score], licence: 
             dataset_type=dataset,
             dataset_name=dataset,
             metric_type=score.metric,
+            metric_name=label(score, scores),
             metric_value=score.value,
         )
         for score in scores
     ]
-    known: dict[str, Any] = {"license": licence} if licence else {}
+    known: dict[str, Any] = licence.metadata if licence else {}
     if results:
         known |= {"model_name": title, "eval_results": results}
     data = ModelCardData(library_name=LIBRARY, pipeline_tag=task, tags=list(dict.fromkeys(tags)), **known)
@@ -143,7 +149,7 @@ def _scores(scores: Sequence[Score], run: Path | None) -> list[str]:
         return ["There are no scores: " + ("the run has none for these weights." if run else "no run was given.")]
     rows = [
         (
-            f"{score.metric} {'↑' if score.higher_is_better else '↓'}",
+            f"{label(score, scores)} {'↑' if score.higher_is_better else '↓'}",
             f"{score.value:.6g}",
             _interval(score),
             f"{score.n:,}" + (f" x {len(score.seeds)} seeds" if len(score.seeds) > 1 else ""),
@@ -162,20 +168,22 @@ def _interval(score: Score) -> str:
     return f"[{found.low:.6g}, {found.high:.6g}] at {found.level:.0%} ({found.method})"
 
 
-def _licences(pipeline: Pipeline, licence: str | None) -> list[str]:
+def _licences(pipeline: Pipeline, licence: Licence | None) -> list[str]:
     known = licences(pipeline.config)
     frozen = [
         f"{kind} {part.name}" for kind, part in parts_of(pipeline.config) if kind in ("dataset", "tokenizer", "encoder")
     ]
-    rows = [("weights of this repository", licence or "not stated")]
+    rows = [("weights of this repository", str(licence or "not stated"))]
     rows += [
         (name, known.get(name, "not known to NanoGen: check its source")) for name in dict.fromkeys([*frozen, *known])
     ]
     return _table(("", "licence"), rows)
 
 
-def _left_out(pipeline: Pipeline, paths: Public, outdated: int) -> list[str]:
+def _left_out(pipeline: Pipeline, paths: Public, outdated: int, smaller: int) -> list[str]:
     other = [f"Scores of the run that belong to other weights: {outdated}."] if outdated else []
+    if smaller:
+        other += [f"Scores of fewer images with otherwise equal settings: {smaller}. They are in scores.json."]
     return [f"- {line}" for line in (*other, *_missing(pipeline, paths))]
 
 

@@ -13,6 +13,7 @@ from nanogen_core.cli.options import SEED, SavedPipeline
 @click.argument("run", type=SavedPipeline())
 @click.argument("name", metavar="USER/NAME")
 @click.option("--licence", "--license", "licence", help="Licence of the weights, such as apache-2.0 or cc-by-sa-4.0.")
+@click.option("--licence-name", "--license-name", "licence_name", help="Name of the licence, with --licence other.")
 @click.option("--private", is_flag=True, help="Create the repository as private.")
 @click.option("--revision", help="Branch to upload to. [default: main]")
 @click.option(
@@ -27,6 +28,7 @@ def push(
     run: Path,
     name: str,
     licence: str | None,
+    licence_name: str | None,
     private: bool,
     revision: str | None,
     include_frozen: bool,
@@ -40,9 +42,12 @@ def push(
     sheet.
     """
     from nanogen_core.pipeline import Pipeline
+    from nanogen_hub.licence import read_licence
     from nanogen_hub.push import CARD
 
-    options = {"licence": licence, "include_frozen": include_frozen, "seed": seed, "run": run, "dry_run": dry_run}
+    read_licence(licence, licence_name)  # reports a mistake before the pipeline is loaded
+    options = {"licence": licence, "licence_name": licence_name, "include_frozen": include_frozen, "seed": seed}
+    options |= {"run": run, "dry_run": dry_run}
     pipeline = Pipeline.load(run)
     written = pipeline.push_to_hub(name, private=private, revision=revision, message=message, **options)
     if dry_run is None:

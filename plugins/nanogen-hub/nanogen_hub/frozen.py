@@ -89,8 +89,13 @@ def _local(values: Any, name: str) -> Iterator[tuple[str, Path]]:
 
 
 def _is_model(name: str, path: Path) -> bool:
-    """Return whether a relative text is meant as a path: it has a separator, or the option has the name of one."""
-    return len(path.parts) > 1 or name.rpartition(".")[2] in ("path", "weights", "root", "teacher", "pipeline", "init")
+    """Return whether a relative text is meant as a path: it has a separator or the suffix of a model's file, or the
+    option has the name of one.
+
+    The form decides, because a score and an outside plugin do not declare which of their texts are paths.
+    """
+    named = name.rpartition(".")[2] in ("path", "weights", "root", "teacher", "pipeline", "init")
+    return named or len(path.parts) > 1 or path.suffix in COPIED
 
 
 def _copied(name: str, path: Path, folder: Path) -> str:

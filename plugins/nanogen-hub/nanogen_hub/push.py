@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from attrs import evolve
 
@@ -17,6 +18,7 @@ from nanogen_files import hub, storage, yaml_files
 from nanogen_hub.card import model_card
 from nanogen_hub.contents import flat_state
 from nanogen_hub.frozen import public, without_paths
+from nanogen_hub.licence import Licence, read_licence
 from nanogen_hub.new_folder import new_content
 from nanogen_hub.sheet import SHEET, write_sheet
 
@@ -29,6 +31,7 @@ def push_to_hub(
     *,
     run: str | Path | None = None,
     licence: str | None = None,
+    licence_name: str | None = None,
     private: bool = False,
     revision: str | None = None,
     token: str | None = None,
@@ -43,7 +46,9 @@ def push_to_hub(
         pipeline: The pipeline.
         name: Name of the repository, `user/name`.
         run: Folder of the run, for the data, training steps and scores in the card.
-        licence: Licence of the weights for the card, such as "apache-2.0". If not given, the card states none.
+        licence: Licence of the weights for the card: an identifier that the hub knows, such as "apache-2.0", or "other"
+            with `licence_name`. If not given, the card states none.
+        licence_name: Name of a licence that the hub does not know.
         private: Create the repository as private. An existing one stays as it is.
         revision: Branch to upload to; `main` by default. It is created if it does not exist.
         token: Token of the hub; by default the one of `hf auth login` or HF_TOKEN.
@@ -56,19 +61,21 @@ def push_to_hub(
         The URL of the commit, or the folder of a dry run.
 
     Raises:
-        DataError: The name is wrong, the folder of the dry run is not empty, the hub cannot be reached or refuses
-            the upload, `include_frozen` is false for a local frozen model, or such a model has no safetensors file.
+        DataError: The name or licence is wrong, the folder of the dry run is not empty, the hub cannot be reached or
+            refuses the upload, `include_frozen` is false for a local frozen model, or such a model has no safetensors
+            file.
     """
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
         raise DataError(f"{name!r} is not the name of a model on the hub: write user/name.")
-    options = {"run": run, "licence": licence, "include_frozen": include_frozen, "seed": seed}
+    licences = {"licence": licence, "licence_name": licence_name}
+    options: dict[str, Any] = {"run": run, "include_frozen": include_frozen, "seed": seed, **licences}
     if dry_run is not None:
-        return str(write_repository(pipeline, Path(dry_run), name, **options))  # type: ignore[arg-type]
+        return str(write_repository(pipeline, Path(dry_run), name, **options))
     from huggingface_hub import HfApi
 
     _refuse_offline(name)
     with TemporaryDirectory() as temporary:
-        folder = write_repository(pipeline, Path(temporary) / "model", name, **options)  # type: ignore[arg-type]
+        folder = write_repository(pipeline, Path(temporary) / "model", name, **options)
         with hub.errors(name, revision):
             api = HfApi(token=token)
             api.create_repo(name, private=private, exist_ok=True)
@@ -86,6 +93,7 @@ def write_repository(
     *,
     run: str | Path | None = None,
     licence: str | None = None,
+    licence_name: str | None = None,
     include_frozen: bool = False,
     seed: int = 0,
 ) -> Path:
@@ -95,12 +103,12 @@ def write_repository(
     that it can be written again.
 
     Raises:
-        DataError: The folder is not empty, `include_frozen` is false for a local frozen model, or such a model has no
-            safetensors file.
+        DataError: The licence is wrong, the folder is not empty, `include_frozen` is false for a local frozen model, or
+            such a model has no safetensors file.
     """
-    run = None if run is None else Path(run)
+    run, known = None if run is None else Path(run), read_licence(licence, licence_name)
     with new_content(folder) as place:
-        _write(pipeline, place, name, run, licence, include_frozen=include_frozen, seed=seed)
+        _write(pipeline, place, name, run, known, include_frozen=include_frozen, seed=seed)
     return folder
 
 
@@ -109,7 +117,7 @@ def _write(
     folder: Path,
     name: str,
     run: Path | None,
-    licence: str | None,
+    licence: Licence | None,
     *,
     include_frozen: bool,
     seed: int,

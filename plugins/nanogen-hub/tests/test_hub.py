@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import time
@@ -12,14 +13,16 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from attrs import evolve
 from click.testing import CliRunner
 from huggingface_hub import ModelCard, constants
 
 from nanogen_core import Pipeline, build_pipeline
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_data import contents
-from nanogen_eval.record import read_scores
+from nanogen_eval.record import read_scores, write_scores
 from nanogen_files import hub as hub_files
+from nanogen_hub.frozen import public
 
 NAME = "me/small"
 
@@ -80,7 +83,9 @@ def test_the_card_has_what_the_run_recorded(pushed: Any, run: Path) -> None:
     score = json.loads((run / "scores.json").read_text())["scores"][0]
     data = card.data.to_dict()
     assert (data["license"], data["library_name"]) == ("mit", "nanogen")
-    assert data["model-index"][0]["results"][0]["metrics"] == [{"type": score["metric"], "value": score["value"]}]
+    assert data["model-index"][0]["results"][0]["metrics"] == [
+        {"type": score["metric"], "value": score["value"], "name": score["metric"]}
+    ]
     assert f"`{score['fingerprint']}`" in card.text
     low, high = score["interval"]["low"], score["interval"]["high"]
     assert f"[{low:.6g}, {high:.6g}] at 95%" in card.text
@@ -110,6 +115,24 @@ def test_what_is_unknown_is_said(run: Path, tmp_path: Path) -> None:
     assert "| optimizer steps | not known |" in card
     assert "| training examples | not known |" in card
     assert not (tmp_path / "files" / "scores.json").exists()
+
+
+def test_a_score_of_fewer_images_is_not_listed_again(run: Path, tmp_path: Path) -> None:
+    """The larger of two scores with equal settings is listed. One with other sampling steps is, and says so."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    [known] = read_scores(copy)
+    other = {**known.settings, "sampling": {**known.settings["sampling"], "steps": 9}}
+    write_scores(
+        copy, [evolve(known, n=8, settings={**known.settings, "requests": "0"}), evolve(known, settings=other)]
+    )
+    Pipeline.load(copy).push_to_hub(NAME, run=copy, dry_run=tmp_path / "files")
+    card = ModelCard.load(tmp_path / "files" / "README.md")
+    names = [result.metric_name for result in card.data.eval_results]
+    assert sorted(names) == ["accuracy (steps 2)", "accuracy (steps 9)"]
+    assert [card.text.count(f"| {name} ↑ |") for name in names] == [1, 1]
+    assert card.text.count("| accuracy") == 2
+    assert "- Scores of fewer images with otherwise equal settings: 1." in card.text
+    assert len(read_scores(tmp_path / "files")) == 3
 
 
 def test_scores_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None:
@@ -243,6 +266,41 @@ def test_options_take_an_address(pushed: Any, run: Path) -> None:
     assert contents.of_values({"teacher": f"hf://{NAME}"}) == contents.of_values({"teacher": str(run)})
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--licence", "apache-20"],
+            r"'apache-20' is not a licence that the hub knows. Did .* 'apache-2.0'\?.*cc0",
+        ),
+        (["--licence", "other"], r"`other` needs a name: add --licence-name NAME"),
+        (["--licence", "mit", "--licence-name", "mine"], r"name 'mine' needs `--licence other`"),
+        (["--licence-name", "mine"], r"name 'mine' needs `--licence other`"),
+    ],
+)
+def test_an_unknown_licence(run: Path, tmp_path: Path, words: list[str], message: str) -> None:
+    from nanogen_hub.cli import push
+
+    result = CliRunner().invoke(push, [str(run), NAME, "--dry-run", str(tmp_path / "files"), *words])
+    assert isinstance(result.exception, DataError)
+    assert re.search(message, str(result.exception))
+    names = [word.removeprefix("--").replace("-", "_") for word in words[::2]]
+    options: dict[str, Any] = dict(zip(names, words[1::2], strict=True))
+    with pytest.raises(DataError, match=message):
+        Pipeline.load(run).push_to_hub(NAME, dry_run=tmp_path / "files", **options)
+    assert not (tmp_path / "files").exists()
+
+
+def test_the_card_names_the_licence_as_the_hub_does(run: Path, tmp_path: Path) -> None:
+    pipeline = Pipeline.load(run)
+    pipeline.push_to_hub(NAME, licence="CC-BY-4.0", dry_run=tmp_path / "known")
+    pipeline.push_to_hub(NAME, licence="other", licence_name="my-terms", dry_run=tmp_path / "named")
+    known, named = (ModelCard.load(tmp_path / folder / "README.md") for folder in ("known", "named"))
+    assert (known.data.license, known.data.license_name) == ("cc-by-4.0", None)
+    assert (named.data.license, named.data.license_name) == ("other", "my-terms")
+    assert "| weights of this repository | my-terms |" in named.text
+
+
 def test_the_command_writes_a_dry_run(run: Path, tmp_path: Path) -> None:
     from nanogen_hub.cli import push
 
@@ -313,6 +371,21 @@ class TestLocalModels:
         (tmp_path / "files").rename(tmp_path / "moved")
         assert torch.equal(samples(Pipeline.load(tmp_path / "moved")), expected)
         assert not list((tmp_path / "moved").rglob("*.bin"))
+
+    def test_a_file_in_the_current_folder_is_a_local_model(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever its option is called. The name of a component is no file, even if a folder has that name."""
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "latents.safetensors").write_bytes(b"x")
+        (tmp_path / "vae").mkdir()
+        config = {"tokenizer": {"name": "vae", "preset": "vae", "statistics": "latents.safetensors"}}
+        with pytest.raises(DataError, match=r"tokenizer.statistics is the local path latents.safetensors"):
+            public(config, tmp_path / "files", include=False)
+        found = public(config, tmp_path / "files", include=True)
+        assert found.included == {"tokenizer.statistics": "latents.safetensors"}
+        assert found.config["tokenizer"]["preset"] == "vae"
+        assert len(list((tmp_path / "files").rglob("latents.safetensors"))) == 1
 
     def test_no_path_of_this_machine_is_published(self, pipeline: Pipeline, tmp_path: Path) -> None:
         pipeline.push_to_hub(NAME, include_frozen=True, dry_run=tmp_path / "files")

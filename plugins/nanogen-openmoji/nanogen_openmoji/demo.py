@@ -33,16 +33,19 @@ def demo(recipe: str, task: str | None, output: Path | None, samples: int, setti
     from nanogen_eval import evaluate_pipeline
     from nanogen_eval.record import write_scores
     from nanogen_files import storage
+    from nanogen_files.interruption import on_interrupt
 
     chosen = (*settings, *([f"task={task}"] if task else []))
     output = output or Path("runs") / (f"{recipe}-{task}" if task else recipe)
     run, pipeline = _train(recipe, chosen, output)
     click.echo(f"Evaluating {samples} samples ...", err=True)
-    scores = evaluate_pipeline(pipeline, samples, seed=pipeline.config.seed)
+    with on_interrupt(f"Stopped. The trained model is in {output}: the same command evaluates it."):
+        scores = evaluate_pipeline(pipeline, samples, seed=pipeline.config.seed)
     write_scores(output, scores)
     summary = {**{score.metric: round(score.value, 4) for score in scores}, **_figures(run, pipeline)}
     storage.write_json(output / "summary.json", summary)
     _write_samples(pipeline, output / "samples.png")
+    _note_short(recipe, run.step)
     click.echo(f"Images: {output / 'samples.png'}. Figures: {output / 'summary.json'}. Log: {output / 'log.jsonl'}.")
     click.echo("  ".join(f"{name} {value}" for name, value in summary.items()))
 
@@ -66,6 +69,19 @@ def _train(recipe: str, settings: tuple[str, ...], output: Path) -> tuple[Run, P
         return run, run.train()
 
 
+def _note_short(recipe: str, steps: int) -> None:
+    """Say that a run of fewer steps than the recipe's was too short for its scores."""
+    from nanogen_core.cli.options import resolved
+
+    full = resolved(recipe, ()).sections["train"].steps
+    if steps < full:
+        click.echo(
+            f"Note: the run was too short for good images, so low scores such as an accuracy of 0 are expected: it took"
+            f" {counted(steps, 'step')}, and the recipe has {full}.",
+            err=True,
+        )
+
+
 def _check_metrics(pipeline: Pipeline) -> None:
     """Read the settings of all metrics. Raises DataError for missing weights, before the training."""
     for metric in pipeline.task.metrics().values():
@@ -75,11 +91,11 @@ def _check_metrics(pipeline: Pipeline) -> None:
 def _figures(run: Run, pipeline: Pipeline) -> dict[str, Any]:
     from nanogen_train.logging import metrics_log
 
-    seconds, steps = metrics_log.read(run.folder)[-1]["seconds"], run.step  # with encoding the data and sampling grids
+    last = next(entry for entry in reversed(metrics_log.read(run.folder)) if "images_per_second" in entry)
     return {
-        "train_seconds": round(seconds, 1),
-        "steps": steps,
-        "images_per_second": round(steps * run.settings.batch_size / seconds, 1),
+        "train_seconds": round(last["seconds"], 1),  # with encoding the data and sampling grids
+        "steps": run.step,
+        "images_per_second": round(last["images_per_second"], 1),  # of the last steps
         "parameters": sum(parameter.numel() for parameter in pipeline.backbone.parameters()),
         "seed": run.seed,
         "precision": run.engine.precision,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen_bench.mini import outcome
-from nanogen_bench.mini.job import Job, jobs
+from nanogen_bench.mini.job import Job, every_job, jobs
 from nanogen_bench.mini.plan import ExperimentPlan, checked, read
 from nanogen_bench.mini.scheduler import Log, Options, Scheduler
 from nanogen_bench.mini.work import PLAN
@@ -59,7 +59,7 @@ def experiment(
         _refuse_others(output, plan)
         _write_plan(output / PLAN, raw)
         Scheduler(output, queue, options, log).run(todo)
-        for line in outcome.write(plan, output, jobs(plan, output, list(plan.methods))):
+        for line in outcome.write(plan, output, every_job(plan, output)):
             log(line)
     return [job for job in todo if job.error is not None]
 
@@ -85,8 +85,8 @@ def _refuse_others(output: Path, plan: ExperimentPlan) -> None:
     except NanoGenError as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise TrainingError(f"{output / PLAN} cannot be read ({reason}): choose another --output.") from error
-    known = {job.folder: job.request for job in jobs(plan, output, list(plan.methods))}
-    for job in jobs(before, output, list(before.methods)):
+    known = {job.folder: job.request for job in every_job(plan, output)}
+    for job in every_job(before, output):
         if job.folder.exists() and known.get(job.folder) != job.request:
             what = "differs in" if job.folder in known else "is not in"
             raise TrainingError(

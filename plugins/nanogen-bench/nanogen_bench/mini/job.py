@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from attrs import frozen
 
 from nanogen_bench.mini import folders
 from nanogen_bench.mini.plan import NONE, PERTURBED, ExperimentPlan, configuration, perturbed
-from nanogen_core.errors import DataError
+from nanogen_core.errors import ConfigWarning, DataError
 from nanogen_files import storage
 
 PREPARED = "prepared"  # folder of the prepared runs
@@ -113,6 +114,16 @@ def jobs(plan: ExperimentPlan, output: Path, names: list[str]) -> list[Job]:
     needed = {need for name in names for need in plan.methods[name].needs}
     first = [_prepared(plan, output, name) for name in plan.prepared if name in needed]
     return [*first, *_methods(plan, output, names)]
+
+
+def every_job(plan: ExperimentPlan, output: Path) -> list[Job]:
+    """Return the runs of all methods as `jobs` does, without notes on their configurations.
+
+    A command may run only some of the methods. `jobs` notes the configurations of those.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigWarning)
+        return jobs(plan, output, list(plan.methods))
 
 
 def _methods(plan: ExperimentPlan, output: Path, names: list[str]) -> Iterator[Job]:

@@ -17,7 +17,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from nanogen_bench.mini import folders
-from nanogen_bench.mini.job import Job, jobs
+from nanogen_bench.mini.job import Job, every_job
 from nanogen_bench.mini.plan import checked, read
 from nanogen_core.errors import NanoGenError, TrainingError
 from nanogen_files import storage
@@ -35,7 +35,7 @@ EVAL_BATCH = 128  # samples per batch of the evaluation
 def find(output: Path, folder: str) -> Job:
     """Return the run whose folder is `output / folder`, from the plan in `output`."""
     plan = checked(read(output / PLAN))
-    return next(job for job in jobs(plan, output, list(plan.methods)) if job.folder == output / folder)
+    return next(job for job in every_job(plan, output) if job.folder == output / folder)
 
 
 def work(job: Job) -> dict[str, Any]:

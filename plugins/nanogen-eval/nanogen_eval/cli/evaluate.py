@@ -119,6 +119,7 @@ def evaluate(
     from nanogen_cluster.arrays import logs_beside, refuse_submitted
     from nanogen_core.errors import DataError
     from nanogen_data.loader import DataShard
+    from nanogen_files.interruption import on_interrupt
 
     if not source.exists():
         raise DataError(f"{source} does not exist. Give a run, a saved pipeline, hf://user/name, or images.")
@@ -130,7 +131,9 @@ def evaluate(
         raise click.UsageError("Only --executor slurm uses --jobs. Add --executor slurm, or leave --jobs out.")
     if not DataShard.here().rank:
         refuse_submitted(logs_beside(_folder(source, options)))
-    scores, folder = evaluate_source(source, options)
+    saved = f"The images measured until the last save (every {options['save_every']:g} s) are kept"
+    with on_interrupt(f"Stopped. {saved}: the same command continues from there."):
+        scores, folder = evaluate_source(source, options)
     if not DataShard.here().rank:
         _show(scores, folder, as_json)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 
 import click
 
 Report = Callable[[int, Mapping[str, float]], None]
+RECENT = 10  # log lines that the remaining time is estimated from
 
 
 @contextmanager
@@ -25,7 +28,6 @@ def training_progress(steps: int) -> Iterator[Report]:
         Progress,
         TextColumn,
         TimeElapsedColumn,
-        TimeRemainingColumn,
     )
 
     columns = (
@@ -35,15 +37,35 @@ def training_progress(steps: int) -> Iterator[Report]:
         TextColumn("{task.fields[figures]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("training", total=steps, figures="")
+        bar = progress.add_task("training", total=steps, figures="", left="-:--:--")
+        remaining = _Remaining(steps)
 
         def report(step: int, scalars: Mapping[str, float]) -> None:
-            progress.update(bar, completed=step, figures=_figures(scalars))
+            left = remaining.after(step, scalars["seconds"])
+            time = "-:--:--" if left is None else str(timedelta(seconds=round(left)))
+            progress.update(bar, completed=step, figures=_figures(scalars), left=time)
 
         yield report
+
+
+class _Remaining:
+    """Estimates the remaining time of a training from its last log lines.
+
+    The time before the first line does not count: it includes reading the data, compilation and warm-up.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._lines: deque[tuple[int, float]] = deque(maxlen=RECENT)
+
+    def after(self, step: int, seconds: float) -> float | None:
+        """Return the seconds that remain after a log line; None after the first one."""
+        self._lines.append((step, seconds))
+        first, began = self._lines[0]
+        return (seconds - began) / (step - first) * (self._steps - step) if step > first else None
 
 
 def _figures(scalars: Mapping[str, float]) -> str:
@@ -51,9 +73,12 @@ def _figures(scalars: Mapping[str, float]) -> str:
 
 
 def _plain(steps: int) -> Report:
+    remaining = _Remaining(steps)
+
     def report(step: int, scalars: Mapping[str, float]) -> None:
-        remaining = scalars["seconds"] / step * (steps - step)
-        line = f"step {step}/{steps}  {_figures(scalars)}  {scalars['seconds']:.0f} s, {remaining:.0f} s left"
+        left = remaining.after(step, scalars["seconds"])
+        end = "" if left is None else f", {left:.0f} s left"
+        line = f"step {step}/{steps}  {_figures(scalars)}  {scalars['seconds']:.0f} s{end}"
         try:
             click.echo(line, err=True)
         except BrokenPipeError:  # nobody reads stderr: Python's flush at exit must not fail, which gives status 120

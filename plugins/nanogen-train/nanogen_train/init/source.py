@@ -85,7 +85,8 @@ def read(text: str) -> Source:
     if has_adapter(config):
         states: dict[str, dict[str, Tensor]] = _merged(folder)
     elif path.is_dir():
-        parts = (*LEARNING, TOKENIZER) if TOKENIZER in facts.get("trained", (TOKENIZER,)) else LEARNING
+        known = (*LEARNING, TOKENIZER)
+        parts = [part for part in known if part in facts.get("trained", known)]  # others have files of earlier saves
         states = {part: storage.read_tensors(file) for part in parts if (file := _file(path, part)).is_file()}
     else:
         states = {"backbone": read_weights(path)}

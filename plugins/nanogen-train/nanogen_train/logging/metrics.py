@@ -42,6 +42,10 @@ class MetricsAccumulator:
         self._averaged = [dict(scalars) for scalars in pending]  # scalars of each step, averaged over processes
         self._images = 0
 
+    def start_steps(self) -> None:
+        """Start the clock of `images_per_second`, so that it does not include the preparation of the data."""
+        self._last = time.perf_counter()
+
     def add(self, step: int, indices: Tensor, scalars: Mapping[str, Tensor], images: int) -> None:
         """Add the scalars of a step.
 

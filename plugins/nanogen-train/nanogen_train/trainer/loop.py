@@ -235,6 +235,7 @@ class Run:
             read_batches(self._batches(), stop.__bool__, num_workers=self.engine.num_workers) as batches,
         ):
             try:
+                self.metrics.start_steps()
                 for batch in islice(batches, self.settings.steps - self.step):
                     self._one_step(batch)
                     self._write_outputs()
