@@ -46,10 +46,18 @@ def push(
     from nanogen_hub.push import CARD
 
     read_licence(licence, licence_name)  # reports a mistake before the pipeline is loaded
-    options = {"licence": licence, "licence_name": licence_name, "include_frozen": include_frozen, "seed": seed}
-    options |= {"run": run, "dry_run": dry_run}
-    pipeline = Pipeline.load(run)
-    written = pipeline.push_to_hub(name, private=private, revision=revision, message=message, **options)
+    written = Pipeline.load(run).push_to_hub(
+        name,
+        run=run,
+        licence=licence,
+        licence_name=licence_name,
+        include_frozen=include_frozen,
+        seed=seed,
+        private=private,
+        revision=revision,
+        message=message,
+        dry_run=dry_run,
+    )
     if dry_run is None:
         click.echo(written)
     else:
