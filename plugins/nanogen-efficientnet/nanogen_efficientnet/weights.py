@@ -98,8 +98,8 @@ def folded(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
 def fold(kernel: Tensor, gain: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
     """Fold a batch normalisation into the convolution before it, in float64.
 
-    The normalisation is `s (y - mean) + bias` with `s = gain / sqrt(var + eps)`. The weight w of the convolution becomes
-    `s w`, and its bias becomes `bias - s mean`.
+    The normalisation is `s (y - mean) + bias` with `s = gain / sqrt(var + eps)`. The weight w of the convolution
+    becomes `s w`, and its bias becomes `bias - s mean`.
 
     Args:
         kernel: The weight of the convolution [D, C, kh, kw]. It has no bias.

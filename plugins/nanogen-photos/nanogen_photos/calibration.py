@@ -94,4 +94,6 @@ def distances(data: Photos, size: int, count: int, features: Any) -> dict[str, t
     }
     reference = extractor(scenes(range(count)))
     found = {name: extractor(images) for name, images in sets.items()}
-    return {name: (frechet_distance(moments(one), moments(reference)), kid(one, reference)) for name, one in found.items()}
+    return {
+        name: (frechet_distance(moments(one), moments(reference)), kid(one, reference)) for name, one in found.items()
+    }

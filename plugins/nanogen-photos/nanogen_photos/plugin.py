@@ -10,9 +10,7 @@ NANOGEN_API = 1
 
 @hookimpl
 def nanogen_commands() -> dict[str, tuple[str, str]]:
-    return {
-        "photos": ("nanogen_photos.cli:photos", "Convert weights, draw scenes, measure real scenes.")
-    }
+    return {"photos": ("nanogen_photos.cli:photos", "Convert weights, draw scenes, measure real scenes.")}
 
 
 @hookimpl

