@@ -92,8 +92,8 @@ def distances(data: Photos, size: int, count: int, features: Any) -> dict[str, t
         "blurred": resized(resized(real, size // 4), size).clamp(-1, 1),
         "one class": scenes(range(start, start + count * classes, classes)),
     }
-    reference = extractor(scenes(range(count)))
-    found = {name: extractor(images) for name, images in sets.items()}
-    return {
-        name: (frechet_distance(moments(one), moments(reference)), kid(one, reference)) for name, one in found.items()
-    }
+    reference, found = extractor(scenes(range(count))), {}
+    for name, images in sets.items():
+        rows = extractor(images)
+        found[name] = frechet_distance(moments(rows), moments(reference)), kid(rows, reference)
+    return found

@@ -71,14 +71,14 @@ def nanogen_components() -> list[Component]:
             name="photos-frechet",
             target="nanogen_photos.distance:Frechet",
             config="nanogen_photos.config:DistanceConfig",
-            summary="Fréchet distance to held-out images, in features of EfficientNet-Lite0, MobileNetV2 or others",
+            summary="Fréchet distance to held-out images, in features of EfficientNet-Lite0 or MobileNetV2",
         ),
         Component(
             kind="metric",
             name="photos-kid",
             target="nanogen_photos.distance:Kid",
             config="nanogen_photos.config:DistanceConfig",
-            summary="kernel Inception distance to held-out images, in features of EfficientNet-Lite0, MobileNetV2 or others",
+            summary="kernel Inception distance to held-out images, in features of EfficientNet-Lite0 or MobileNetV2",
         ),
     ]
 

