@@ -42,8 +42,8 @@ def main(wheel):
     recorded["published.square"] = pooled(published(wheel), SIZES["square"])
     for name, values in recorded.items():
         print(name, values.shape, values.min(), values.mean(), values.max(), values.std())
-    source = {"source": f"Keras {keras.__version__} on the CPU"}
-    save_file(recorded, Path(__file__).with_name("mobilenet_outputs.safetensors"), source)
+    about = {"source": f"Keras {keras.__version__} on the CPU", "licence": "Apache-2.0"}
+    save_file(recorded, Path(__file__).with_name("mobilenet_outputs.safetensors"), about)
 
 
 if __name__ == "__main__":
