@@ -81,7 +81,7 @@ def distances(data: Photos, size: int, count: int, features: Any) -> dict[str, t
     extractor, examples = shared(features), data.open("val", size, "labels")
 
     def scenes(indices: range) -> Tensor:
-        return torch.stack([examples[index].image for index in indices])
+        return torch.stack([render(examples.scene(index), size, data.pictures) for index in indices])
 
     # labels are periodic in the index: the multiples of the number of classes have label 0
     classes = len(data.classes)

