@@ -67,9 +67,7 @@ def load(file: Path) -> EfficientNetLite0:
 def folded(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
     """Convert published tensors to the state dict of `EfficientNetLite0`.
 
-    Each batch normalisation `s (y - mean) + bias` with `s = gain / sqrt(var + eps)` is folded into the convolution
-    before it. The weight w of the convolution becomes `s w`, and its bias becomes `bias - s mean`. The computation is
-    in float64.
+    Each batch normalisation is folded into the convolution before it, see `fold`.
 
     Args:
         state: Tensors with the names of the published file, such as "_blocks.0._bn1.weight".
@@ -89,13 +87,29 @@ def folded(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
         )
     found = {"fc.weight": state["_fc.weight"], "fc.bias": state["_fc.bias"]}
     for layer, (conv, norm) in layers.items():
-        gain, bias, mean, var = (state[f"{norm}.{part}"].double() for part in NORM[:4])
-        kernel, scale = state[f"{conv}.weight"].double(), gain / (var + EPS).sqrt()
-        if kernel.ndim != 4 or {tuple(x.shape) for x in (scale, bias, mean)} != {(len(kernel),)}:
+        gain, bias, mean, var = (state[f"{norm}.{part}"] for part in NORM[:4])
+        kernel = state[f"{conv}.weight"]
+        if kernel.ndim != 4 or {tuple(x.shape) for x in (gain, bias, mean, var)} != {(len(kernel),)}:
             raise DataError(f"{source}: the shapes of {conv!r} and {norm!r} do not match. Set `weights` to {OFFICIAL}.")
-        found[f"{layer}.weight"] = (scale[:, None, None, None] * kernel).float()
-        found[f"{layer}.bias"] = (bias - scale * mean).float()
+        found[f"{layer}.weight"], found[f"{layer}.bias"] = fold(kernel, gain, bias, mean, var)
     return found
+
+
+def fold(kernel: Tensor, gain: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+    """Fold a batch normalisation into the convolution before it, in float64.
+
+    The normalisation is `s (y - mean) + bias` with `s = gain / sqrt(var + eps)`. The weight w of the convolution
+    becomes `s w`, and its bias becomes `bias - s mean`.
+
+    Args:
+        kernel: The weight of the convolution [D, C, kh, kw]. It has no bias.
+        gain, bias, mean, var: The normalisation, [D] each.
+
+    Returns:
+        The new weight [D, C, kh, kw] and bias [D], in float32.
+    """
+    scale = gain.double() / (var.double() + EPS).sqrt()
+    return (scale[:, None, None, None] * kernel.double()).float(), (bias.double() - scale * mean.double()).float()
 
 
 def _layers() -> dict[str, tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Scores of real scenes, which the dataset composes: how often does the detector find objects that are present?"""
+"""Scores of real scenes, which the dataset composes: how often are objects found, and how large are distances?"""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nanogen_core.tensors import Batch
-from nanogen_files.images import to_pil
+from nanogen_fidelity.distances.frechet import frechet_distance, moments
+from nanogen_fidelity.distances.kid import kid
+from nanogen_fidelity.extractor import shared
+from nanogen_files.images import resized, to_pil
 from nanogen_photos.config import DetectedConfig, ScenesConfig
 from nanogen_photos.dataset import Photos
 from nanogen_photos.metrics import Detected, Scenes
@@ -60,3 +64,36 @@ def geneval(data: Photos, size: int, per_tag: int, detector: Any = "nanodet") ->
         indices = torch.arange(start, start + len(lines))
         metric.update(torch.stack(images), Batch(indices, captions=[line["prompt"] for line in lines]))
     return {name: value for name, value in metric.compute().items() if not name.endswith(("_real", "_relative"))}
+
+
+def distances(data: Photos, size: int, count: int, features: Any) -> dict[str, tuple[float, float]]:
+    """Return the Fréchet and the kernel Inception distance of sets of scenes to real scenes, by set.
+
+    The sets: `real` has other real scenes, `blurred` the same scenes with a quarter of the resolution, `one class` real
+    scenes of the first class. All scenes are held out and distinct.
+
+    Args:
+        data: The dataset. Its held-out split has at least `count` times the number of classes plus 2 scenes.
+        size: Side of the scenes in pixels.
+        count: Scenes of each set and of the reference.
+        features: A component of the kind `features`.
+    """
+    extractor, examples = shared(features), data.open("val", size, "labels")
+
+    def scenes(indices: range) -> Tensor:
+        return torch.stack([render(examples.scene(index), size, data.pictures) for index in indices])
+
+    # labels are periodic in the index: the multiples of the number of classes have label 0
+    classes = len(data.classes)
+    start = -(-2 * count // classes) * classes
+    real = scenes(range(count, 2 * count))
+    sets = {
+        "real": real,
+        "blurred": resized(resized(real, size // 4), size).clamp(-1, 1),
+        "one class": scenes(range(start, start + count * classes, classes)),
+    }
+    reference, found = extractor(scenes(range(count))), {}
+    for name, images in sets.items():
+        rows = extractor(images)
+        found[name] = frechet_distance(moments(rows), moments(reference)), kid(rows, reference)
+    return found

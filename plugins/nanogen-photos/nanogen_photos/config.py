@@ -82,6 +82,20 @@ class NanoDetConfig:
 
 
 @frozen(kw_only=True)
+class MobileNetConfig:
+    """Options of the features `mobilenet-v2`.
+
+    Args:
+        side: Side of the network's input in pixels.
+        weights: The file that `nanogen photos convert` wrote. None: nanogen/mobilenet-v2.safetensors in the user's
+            cache.
+    """
+
+    side: int = field(default=160, validator=pixels)
+    weights: str | None = None
+
+
+@frozen(kw_only=True)
 class DetectedConfig:
     """Options of the metric `photos-detected`.
 
@@ -129,7 +143,7 @@ class DistanceConfig:
     """Options of the metrics `photos-frechet` and `photos-kid`.
 
     Args:
-        features: The feature space: a component of the kind `features`.
+        features: The feature space: a component of the kind `features`, such as `mobilenet-v2`.
         size: Side of the held-out images in pixels. Use the image size of the model.
     """
 

@@ -10,9 +10,7 @@ NANOGEN_API = 1
 
 @hookimpl
 def nanogen_commands() -> dict[str, tuple[str, str]]:
-    return {
-        "photos": ("nanogen_photos.cli:photos", "Convert the detector's weights, draw scenes, measure real scenes.")
-    }
+    return {"photos": ("nanogen_photos.cli:photos", "Convert weights, draw scenes, measure real scenes.")}
 
 
 @hookimpl
@@ -46,6 +44,13 @@ def nanogen_components() -> list[Component]:
             summary="NanoDet-g, a detector of COCO's 80 classes for laptops",
         ),
         Component(
+            kind="features",
+            name="mobilenet-v2",
+            target="nanogen_photos.features:MobileNetFeatures",
+            config="nanogen_photos.config:MobileNetConfig",
+            summary="576 features of MobileNetV2",
+        ),
+        Component(
             kind="metric",
             name="photos-detected",
             target="nanogen_photos.metrics:Detected",
@@ -66,14 +71,14 @@ def nanogen_components() -> list[Component]:
             name="photos-frechet",
             target="nanogen_photos.distance:Frechet",
             config="nanogen_photos.config:DistanceConfig",
-            summary="Fréchet distance to held-out images, in features of EfficientNet-Lite0 or others",
+            summary="Fréchet distance to held-out images, in features of EfficientNet-Lite0 or MobileNetV2",
         ),
         Component(
             kind="metric",
             name="photos-kid",
             target="nanogen_photos.distance:Kid",
             config="nanogen_photos.config:DistanceConfig",
-            summary="kernel Inception distance to held-out images, in features of EfficientNet-Lite0 or others",
+            summary="kernel Inception distance to held-out images, in features of EfficientNet-Lite0 or MobileNetV2",
         ),
     ]
 

@@ -28,8 +28,13 @@ TYPES = {"float32": np.float32, "float16": np.float16, "int32": np.int32}
 
 def default_file() -> Path:
     """Return where `nanogen photos convert` writes the weights: `nanogen/nanodet.safetensors` in the user's cache."""
+    return cached(FILE)
+
+
+def cached(name: str) -> Path:
+    """Return the path of a file of weights in the user's cache. The file may be missing."""
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "nanogen" / FILE
+    return Path(cache) / "nanogen" / name
 
 
 def weights_file(path: str | None) -> Path:

