@@ -115,10 +115,10 @@ def _write(home: Path, count: int, side: int) -> None:
     latents = torch.randn(2, 4, side, side)
     for number in range(-(-count // size)):
         members = range(number * size, min(number * size + size, count))
-        Shard(home, number).write((member, pack(latents + member, None, member % 1000, None)) for member in members)
+        Shard(home, number).write((member, pack(latents + member, (), member % 1000, None)) for member in members)
     facts = [Shard(home, number).facts() for number in range(-(-count // size))]
     Manifest(
-        wanted={}, source={"examples": count}, classes=[], variants=2, dtype="float32", shard_size=size,
+        identity={}, source={"examples": count}, classes=[], variants=2, dtype="float32", shard_size=size,
         batch_size=32, shards=facts,
     ).write(home)  # fmt: skip
 

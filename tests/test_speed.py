@@ -6,6 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from benchmarks import data
 from benchmarks.speed import training
 from benchmarks.speed.__main__ import PARTS, main, table
 from benchmarks.speed.parts import batch, pipeline, plain_loop
@@ -85,3 +86,11 @@ def test_a_part_prints_its_rows_with_their_memory():
     (row,) = json.loads(CliRunner().invoke(main, ["--here", "--only", "draws"], catch_exceptions=False).output)
     assert row["peak_mib"] > 100
     assert set(PARTS) >= {"step", "bf16", "efficiency", "texts", "labels", "meanflow", "ema", "start"}
+
+
+@pytest.mark.parametrize("words", [("read", 512, 4), ("prepare", 64, 32)], ids=["read", "prepare"])
+def test_the_measurements_of_latents_run(tmp_path, words):
+    what, count, side = words
+    found = data._measured(what, tmp_path, count, side)
+    assert found["rate"] > 0
+    assert found["rss"] > 50
