@@ -117,7 +117,7 @@ def test_its_section_is_read_strictly(folder):
 
 
 def test_a_section_whose_class_has_no_fields_is_a_sentence(folder):
-    """Also where an unknown key is compared with the fields of every section."""
+    """So is the error for an unknown key, which is compared with the fields of every section."""
     plain = METHOD.replace("@attrs.frozen(kw_only=True)\nclass Notes", "class Notes")
     (folder / "my_method.py").write_text(plain)
     for words in ((), ("--set", "stepps=3")):

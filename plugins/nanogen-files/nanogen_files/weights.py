@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +145,23 @@ def load_exactly(module: Any, state: Mapping[str, Tensor], *, expected: Mapping[
                 f" {tuple(value.shape)}. Use weights of this configuration."
             )
     module.load_state_dict(state)
+
+
+def frozen_network(build: Callable[[], Any], state: Mapping[str, Tensor], *, source: Path) -> Any:
+    """Build a convolutional network with the weights of a state dict, frozen and in evaluation mode.
+
+    Its weights are in the format `channels_last`, which is faster on a CPU.
+
+    Args:
+        build: Returns the network. Its initial weights are not computed.
+        state: Tensors with the names and shapes of the network.
+        source: The file that messages name.
+
+    Raises:
+        DataError: A name or a shape differs.
+    """
+    with torch.device("meta"):  # no initialisation: all weights come from the state dict
+        network = build()
+    network.to_empty(device="cpu")
+    load_exactly(network, state, expected=network.state_dict(), source=source)
+    return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)

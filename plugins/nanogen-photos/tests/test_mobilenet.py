@@ -18,7 +18,7 @@ from nanogen_photos.features import MobileNetFeatures
 from nanogen_photos.mobilenet_weights import convert, default_file, folded, load, shapes, weights_file
 
 RECORDED = load_file(Path(__file__).with_name("mobilenet_outputs.safetensors"))
-TOLERANCE = 1e-5  # of the largest value: float32 sums in another order
+TOLERANCE = 1e-5  # relative to the largest value: Keras adds float32 numbers in another order
 
 
 def arrays():
