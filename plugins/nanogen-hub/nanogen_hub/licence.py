@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from nanogen_core.errors import DataError, listing, near_miss
+from nanogen_core.errors import DataError, near_miss
 
 #: From the hub's documentation (docs/hub/repositories-licenses.md), August 2026. Others are `other` with a name.
 KNOWN = frozenset(
@@ -94,6 +94,7 @@ KNOWN = frozenset(
     ]
 )
 OTHER = "other"
+LIST = "https://huggingface.co/docs/hub/repositories-licenses"
 
 
 @frozen
@@ -132,7 +133,8 @@ def read_licence(identifier: str | None, name: str | None = None) -> Licence | N
         raise DataError("The licence `other` needs a name: add --licence-name NAME (licence_name='NAME').")
     if known not in (OTHER, *KNOWN):
         raise DataError(
-            f"{identifier!r} is not a licence that the hub knows.{near_miss(known, KNOWN)} Known: {listing(KNOWN)}. For"
-            " another licence, use `--licence other --licence-name NAME` (licence='other', licence_name='NAME')."
+            f"{identifier!r} is not a licence that the hub knows.{near_miss(known, KNOWN)} Use one of {len(KNOWN)}"
+            f" identifiers such as apache-2.0, cc-by-4.0 or mit ({LIST}). For another licence, use `--licence other"
+            " --licence-name NAME` (licence='other', licence_name='NAME')."
         )
     return Licence(known, name)
