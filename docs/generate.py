@@ -164,28 +164,38 @@ def gallery() -> str:
     return text.replace("{results}", _results(ROOT / "docs" / "gallery")).replace("{cells}", "\n".join(rows))
 
 
-NOT_SHOWN = ("network", "seconds", "error")
+NOT_SHOWN = ("task", "network", "seconds", "seed", "error")
 
 
 def _results(folder: Path) -> str:
+    """Return a table of each task, and the sheets of each cell."""
     if not (folder / "results.csv").is_file():
         return "This version of the documentation contains no results of a matrix."
     rows = list(csv.DictReader((folder / "results.csv").read_text(encoding="utf-8").splitlines()))
-    done = [row for row in rows if row["network"] == "trained"]
-    columns = [name for name in rows[0] if name not in NOT_SHOWN and any(row[name] for row in done)]
-    table = [columns, ["---"] * len(columns), *([row[name] for name in columns] for row in done)]
-    missing = len(_cells(rows)) - len(_cells(done))
-    lines = ["## Results\n", *(f"| {' | '.join(cells)} |" for cells in table), ""]
-    lines += [f"{missing} cells of the matrix are not in this table.\n"] if missing else []
-    lines += ["The first row of each sheet is real drawings, the other rows are samples.\n"]
-    for path in sorted(folder.glob("*.png")):
-        task, name = path.stem.split("-", 1)
-        lines += [f"### {name}, {task}\n", f"![Samples of {name}, {task}](gallery/{path.name})\n"]
+    tasks, names = (list(dict.fromkeys(row[key] for row in rows)) for key in ("task", "method"))
+    lines = ["## Results\n"]
+    for task in tasks:
+        lines += [f"### {task}\n", *_table([row for row in rows if row["task"] == task])]
+    lines += ["## Samples\n", "The first row of each sheet is real drawings, the other rows are samples.\n"]
+    for name in names:
+        sheets = {task: f"{task}-{name}.png" for task in tasks if (folder / f"{task}-{name}.png").is_file()}
+        lines += [f"### {name}\n"] if sheets else []
+        lines += [f"![Samples of {name}, {task}](gallery/{file})\n" for task, file in sheets.items()]
     return "\n".join(lines)
 
 
-def _cells(rows: list[dict[str, str]]) -> set[tuple[str, str]]:
-    return {(row["task"], row["method"]) for row in rows}
+def _table(rows: list[dict[str, str]]) -> Iterator[str]:
+    """Yield the lines of one task's table, and a line that names the cells that are not in it."""
+    done = [row for row in rows if row["network"] == "trained"]
+    columns = [name for name in rows[0] if name not in NOT_SHOWN and any(row[name] for row in done)]
+    yield f"| {' | '.join(column.replace('_', ' ') for column in columns)} |"
+    yield f"| {' | '.join('---' for _ in columns)} |"
+    yield from (f"| {' | '.join(row[name] for name in columns)} |" for row in done)
+    yield ""
+    measured = {row["method"] for row in done}
+    missing = list(dict.fromkeys(row["method"] for row in rows if row["method"] not in measured))
+    if missing:
+        yield f"Not measured yet: {', '.join(f'`{name}`' for name in missing)}.\n"
 
 
 # -- command line ----------------------------------------------------------------------------------------------------
