@@ -304,3 +304,11 @@ def test_a_cell_whose_need_failed_says_so(tmp_path):
 def _run(matrix):
     names = list(matrix.plan.cells)
     return list(matrix.run(names, ("imagenet",), say=lambda line: None, report=lambda step, scalars: None))
+
+
+def test_the_page_has_no_sheet_of_a_cell_that_has_not_run(finished, tmp_path):
+    empty = Matrix(plan=finished[0].plan, output=tmp_path)
+    assert "<figure>" not in page.page(empty.records())
+    assert page.page(empty.records()).count("not run") == len(empty.records())
+    ran = [record for record in finished[0].records() if record.figures or record.error]
+    assert page.page(finished[0].records()).count("<figure>") == len(ran) > 0

@@ -54,7 +54,7 @@ def _outline(records: Sequence[Record]) -> str:
 
 
 def _section(task: str, records: Sequence[Record]) -> str:
-    figures = "\n".join(_figure(record) for record in records)
+    figures = "\n".join(_figure(record) for record in records if record.figures or record.error)
     return f'<h2>{escape(task)}</h2>\n{_table(records)}\n<div class="cells">\n{figures}\n</div>'
 
 
