@@ -10,8 +10,10 @@ from benchmarks import data
 from benchmarks.speed import training
 from benchmarks.speed.__main__ import PARTS, main, table
 from benchmarks.speed.parts import batch, pipeline, plain_loop
+from benchmarks.speed.products import Products
 from benchmarks.speed.timing import Row, as_json, ratio
 from nanogen_core.tensors import Condition, State
+from nanogen_train.logging.flops import FlopCount
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,21 @@ def test_a_part_prints_its_rows_with_their_memory():
     (row,) = json.loads(CliRunner().invoke(main, ["--here", "--only", "draws"], catch_exceptions=False).output)
     assert row["peak_mib"] > 100
     assert set(PARTS) >= {"step", "bf16", "efficiency", "texts", "labels", "meanflow", "ema", "start"}
+
+
+def test_the_products_of_a_step_are_repeated_with_all_its_flops():
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.GELU(), torch.nn.Linear(16, 4))
+    x, q = torch.randn(32, 8), torch.randn(2, 3, 10, 8)
+    with Products() as products:
+        model(x).square().mean().backward()
+        torch.nn.functional.scaled_dot_product_attention(q, q, q)
+    with FlopCount() as repeated:
+        products.repeat()
+    forward = 2 * 32 * (8 * 16 + 16 * 4)
+    backward = 2 * forward - 2 * 32 * 8 * 16  # the input needs no gradient
+    attention = 2 * 2 * (2 * 3) * 10 * 10 * 8
+    assert repeated.without_gradient == forward + backward + attention
+    assert len(products.calls) == 2 + 3 + 1
 
 
 @pytest.mark.parametrize("words", [("read", 512, 4), ("prepare", 64, 32)], ids=["read", "prepare"])
