@@ -15,14 +15,12 @@ from click.testing import CliRunner
 from benchmarks.matrix import cell as one_cell
 from benchmarks.matrix import cells, order, page, table
 from benchmarks.matrix.__main__ import main
-from benchmarks.matrix.cells import Start
 from benchmarks.matrix.order import Matrix
 from benchmarks.matrix.sheet import rows
-from benchmarks.matrix.start import begin
 from nanogen_core.config import combine, resolve
 from nanogen_core.errors import ConfigError, ConfigWarning, UnknownName
 from nanogen_fidelity.distances.frechet import Moments, frechet_distance, moments
-from nanogen_files import storage, yaml_files
+from nanogen_files import yaml_files
 from nanogen_files.config_diff import flat
 from nanogen_train.trainer.loop import Interrupted
 
@@ -124,17 +122,6 @@ def test_moments_are_those_of_a_sample():
     drawn = torch.tensor([[0.0, 0.0], [2.0, 4.0]])
     assert moments(drawn).mean.tolist() == [1, 2]
     assert moments(drawn).covariance.tolist() == [[2, 4], [4, 8]]
-
-
-def test_begin_takes_what_fits_under_its_new_name_and_empties_what_is_named(tmp_path):
-    network = torch.nn.ModuleDict({"time": torch.nn.Linear(2, 2), "second": torch.nn.Linear(2, 2)})
-    given = {"time.weight": torch.full((2, 2), 3.0), "time.bias": torch.ones(3), "other": torch.ones(1)}
-    storage.write_tensors(tmp_path / "weights.safetensors", given)
-    start = Start(cell="a", rename={"time.": "second."}, zero=("time.w",))
-    assert begin(network, tmp_path / "weights.safetensors", start) == ["second.weight"]
-    assert network["second"].weight.unique().item() == 3
-    assert not network["time"].weight.any()
-    assert network["time"].bias.any()
 
 
 def test_rows_of_a_sheet():

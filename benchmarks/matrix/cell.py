@@ -14,17 +14,14 @@ from attrs import frozen
 from benchmarks.matrix.cells import Cell, stated_options
 from benchmarks.matrix.score import Judge
 from benchmarks.matrix.sheet import sheet
-from benchmarks.matrix.start import begin
 from nanogen_bench.mini import folders
 from nanogen_core.pipeline import Pipeline, build_pipeline
-from nanogen_files.structure import plain
 from nanogen_train.checkpoint import checkpoint
 from nanogen_train.logging import metrics_log
 from nanogen_train.protocols import Stage
 from nanogen_train.trainer.loop import Run
 
 GRID = "grid.png"
-WEIGHTS = "backbone.safetensors"
 ENOUGH = 32  # batches of 128 images for latent statistics
 
 Figures = dict[str, Any]
@@ -47,8 +44,7 @@ class Job:
     @property
     def training(self) -> Figures:
         """JSON values that determine the weights."""
-        start = plain(self.cell.start_from) if self.cell.start_from else None
-        return {"config": self.config, "start_from": start, "after": {n: j.training for n, j in self.after.items()}}
+        return {"config": self.config, "after": {name: job.training for name, job in self.after.items()}}
 
     @property
     def request(self) -> Figures:
@@ -90,9 +86,6 @@ def work(job: Job, judge: Judge, report: Report) -> Figures:
 
 def _train(job: Job, pipeline: Pipeline, report: Report) -> tuple[Run, Pipeline]:
     resume = bool(checkpoint.steps_in(job.folder))
-    start = job.cell.start_from
-    if start and not resume:
-        begin(pipeline.backbone, job.after[start.cell].folder / WEIGHTS, start)
     run = Run(pipeline, job.folder, resume=resume, restart=True, report=report)
     return run, run.train()
 

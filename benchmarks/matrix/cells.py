@@ -22,18 +22,6 @@ WARMUP, CONSTANT = 1 / 30, 2 / 3  # fractions of the steps; the learning rate de
 
 
 @frozen(kw_only=True)
-class Start:
-    """Initial weights from another cell, for tensors of equal name and shape.
-
-    `rename` maps prefixes of names in that cell to prefixes here. Tensors with a prefix in `zero` are set to zero.
-    """
-
-    cell: str
-    rename: Mapping[str, str] = field(factory=dict)
-    zero: tuple[str, ...] = ()
-
-
-@frozen(kw_only=True)
 class Cell:
     """One method.
 
@@ -52,7 +40,6 @@ class Cell:
     judge: tuple[int, ...] = ()
     logged: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(factory=dict)
-    start_from: Start | None = None
     statistics: str | None = None
     package: str | None = None
 
@@ -64,8 +51,7 @@ class Cell:
     @property
     def needs(self) -> list[str]:
         """Cells that must be finished before this one."""
-        start = [] if self.start_from is None else [self.start_from.cell]
-        return list(dict.fromkeys([*start, *braces(self.config)]))
+        return list(dict.fromkeys(braces(self.config)))
 
 
 @frozen(kw_only=True)
