@@ -1,6 +1,7 @@
 """The audit: synthetic runs with one thing changed at a time, then real ones."""
 
 import json
+import math
 import random
 from copy import deepcopy
 
@@ -209,6 +210,19 @@ def test_a_measured_figure_by_its_rule(compared, name, factor, verdict):
     assert found.equal == (verdict != DIFFERS)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "error", "verdict"),
+    [(0.6, -0.01, 1.8, EXPECTED), (0.6, -0.9, 4.5, DIFFERS), (-0.50, -0.55, 1.05, EQUAL)],
+)
+def test_a_loss_with_a_learned_weight_is_compared_by_its_logarithm(first, second, error, verdict):
+    """At the best weight w = -log(e) the loss exp(w) e - w is 1 + log(e)."""
+    assert math.exp(first - second) == pytest.approx(error, rel=0.1)
+    entries = [[{**entry, "loss": loss} for entry in log(seed=seed)] for seed, loss in ((1, first), (2, second))]
+    curves = [logged.curves(each) for each in entries]
+    (line,) = [line for line in logged.lines(*curves, True) if line.name == "loss"]
+    assert line.verdict == verdict
+
+
 @pytest.mark.parametrize("name", ["loss", "latent.std", "update.student", "flops.without_gradient"])
 def test_with_one_task_measured_figures_must_be_near(compared, name):
     assert verdicts(compared(CLASS, log(seed=2, **{name: 1.4})))[name] == DIFFERS
@@ -238,10 +252,11 @@ def test_only_steps_that_both_logged_are_compared():
 
 
 def test_a_mean_of_zero_or_of_another_sign_is_no_division():
-    lines = logged.lines({"loss": [(1, 0.0)]}, {"loss": [(1, 0.0)]}, True)
-    assert lines[0].verdict == EQUAL
-    lines = logged.lines({"loss": [(1, 0.5)]}, {"loss": [(1, -0.5)]}, True)
-    assert lines[0].verdict == DIFFERS
+    for name in ("loss", "grad_norm"):
+        lines = logged.lines({name: [(1, 0.0)]}, {name: [(1, 0.0)]}, True)
+        assert lines[0].verdict == EQUAL
+        lines = logged.lines({name: [(1, 0.6)]}, {name: [(1, -0.6)]}, True)
+        assert lines[0].verdict == DIFFERS
 
 
 def test_a_loss_that_is_no_number_differs(compared):

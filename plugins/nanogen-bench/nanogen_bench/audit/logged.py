@@ -109,6 +109,24 @@ def _ratio(equal: float, expected: float) -> Callable[[Series, Series, bool], st
     return compare
 
 
+def _loss(equal: float, expected: float) -> Callable[[Series, Series, bool], str]:
+    """Compare means by their ratio, and where a value is not positive by their difference.
+
+    A loss with a learned weight is the logarithm of an error: log(r) more is an error r times as large.
+
+    Args:
+        equal: Largest relative difference of equal curves.
+        expected: Largest ratio that is expected if the tasks differ.
+    """
+    ratio, shift = _ratio(equal, expected), _shift(math.log(1 + equal), math.log(expected))
+
+    def compare(first: Series, second: Series, other_task: bool) -> str:
+        positive = min(value for _, value in [*first, *second]) > 0
+        return (ratio if positive else shift)(first, second, other_task)
+
+    return compare
+
+
 def _shift(equal: float, expected: float) -> Callable[[Series, Series, bool], str]:
     """Compare means by their absolute difference, for values around zero.
 
@@ -148,5 +166,9 @@ RULES = (
     Rule(r"weights\..*", "within 10%; factor 1.5 between tasks", _ratio(0.1, 1.5)),
     Rule(r"update\..*", "within 15%; factor 2 between tasks", _ratio(0.15, 2.0)),
     Rule(r"state\..*", "within 25%; factor 10 between tasks, because states are squared gradients", _ratio(0.25, 10.0)),
-    Rule(r".*", "within 15%; factor 3 between tasks", _ratio(0.15, 3.0)),  # losses
+    Rule(
+        r".*",
+        "within 15%; factor 3 between tasks; with negative values within 0.14, and 1.1 between tasks",
+        _loss(0.15, 3.0),
+    ),
 )
