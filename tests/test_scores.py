@@ -127,6 +127,19 @@ def test_footnotes_name_the_differing_settings():
     ]
 
 
+def test_a_footnote_states_a_missing_section_once():
+    guided, plain = (
+        evolve(SCORE, settings={**SETTINGS, "sampling": {"steps": steps, "guidance": guidance}})
+        for steps, guidance in ((50, {"cfg": {"scale": 2.0, "t_min": 0}}), (4, {}))
+    )
+    assert footnotes([guided, guided, plain]) == [
+        "",
+        "",
+        "sampling.steps 4 in place of 50; sampling.guidance none in place of cfg.scale 2, cfg.t_min 0",
+    ]
+    assert footnotes([]) == []
+
+
 def test_as_dict_is_plain_json():
     assert json.loads(json.dumps(as_dict(SCORE))) == as_dict(SCORE)
 

@@ -30,17 +30,19 @@ def footnotes(scores: Sequence[Score]) -> list[str]:
     The reference is the first score with the most frequent fingerprint. A footnote lists the settings that differ from
     those of the reference. It is empty if none differ.
     """
-    differing = comparable(scores)
-    if not differing:
-        return [""] * len(scores)
     fingerprints = [score.fingerprint for score in scores]
-    common = fingerprints.index(Counter(fingerprints).most_common(1)[0][0])
-    return [_difference(differing, row, common) for row in range(len(scores))]
+    usual = scores[fingerprints.index(Counter(fingerprints).most_common(1)[0][0])] if scores else None
+    return ["; ".join(_differences(score.protocol, usual.protocol)) if usual else "" for score in scores]
 
 
-def _difference(differing: Mapping[str, Sequence[Any]], row: int, common: int) -> str:
-    values = {path: (_text(column[row]), _text(column[common])) for path, column in differing.items()}
-    return "; ".join(f"{path} {own} in place of {usual}" for path, (own, usual) in values.items() if own != usual)
+def _differences(own: Mapping[str, Any], usual: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield one text for each setting that differs, or for a whole section that one of them lacks."""
+    for key in dict.fromkeys([*usual, *own]):
+        first, second = own.get(key, ABSENT), usual.get(key, ABSENT)
+        if all(isinstance(value, Mapping) and value for value in (first, second)):
+            yield from _differences(first, second, f"{prefix}{key}.")
+        elif _text(first) != _text(second):
+            yield f"{prefix}{key} {_text(first)} in place of {_text(second)}"
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -52,4 +54,6 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{path} {_text(item)}" for path, item in _flat(value)) or "none"
     return value if isinstance(value, str) else canonical({"": value})[4:-1]
