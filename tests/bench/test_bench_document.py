@@ -1,5 +1,6 @@
 """`docs/benchmark.md`: its numbers are the command's, computed again."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -122,3 +123,24 @@ def test_every_agreement_has_its_n():
     for paragraph in TEXT[start:end].split("\n\n"):
         if re.search(r"[+−]0\.\d{3}", paragraph) and not paragraph.startswith("A lower FID"):
             assert "n = " in paragraph or "| n |" in paragraph, paragraph
+
+
+def test_the_small_experiment():
+    table = read_table(DOCUMENT.with_name("mini.csv"))
+    result = study(table, x="frechet", ys=["scenes", "scenes_unseen"])
+    section = TEXT[TEXT.index("## A small version") : TEXT.index("## The methods")]
+    for pair in result.pairs:
+        pearson = pair.coefficient("pearson")
+        for value in (pearson.agreement, *(b for one in pearson.intervals if one.low is not None for b in bounds(one))):
+            assert f"{value:+.3f}".replace("-", "−") in section
+        assert f"p = {pair.p_holm:.3f}" in section
+    shown = {name.split(",")[0]: values[-4:] for name, values in rows("| Model | Fréchet distance, classes").items()}
+    with DOCUMENT.with_name("mini.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            scores = [float(row[column]) for column in ("frechet", "accuracy", "scenes", "scenes_unseen")]
+            assert shown.pop(row["model"]) == pytest.approx(scores, abs=0.0051)
+    assert not shown
+
+
+def bounds(interval):
+    return interval.agreement_low, interval.agreement_high
