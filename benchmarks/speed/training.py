@@ -123,8 +123,8 @@ def _large_rates(rounds: int) -> str:
 def average() -> Iterator[Row]:
     """Compare our EMA update with a loop over parameters.
 
-    The weights of the small network exceed the cache, so that memory limits it: the loop reads and writes them five times,
-    our update three times. This is at most 5/3 as fast. The detail also shows the time of a copy of the weights.
+    The weights of the small network exceed the cache, so that memory limits it: the loop reads or writes them five
+    times, our update three times. Ours is then at most 5/3 as fast. The detail also shows the time of a copy.
     """
     for size, bound in EMA_UPDATE.items():
         net = pipeline(size).backbone
