@@ -17,6 +17,6 @@ def start() -> Iterator[Row]:
         detail=f"{medians['help']:.3f} s against {medians['click']:.3f} s",
     )  # fmt: skip
     yield Row(
-        name="plugin scan", against="`import click`", figure=medians["scan"] / medians["click"], unit="of it",
-        at_most=0.5, detail=f"{1e3 * medians['scan']:.1f} ms",
+        name="plugin scan", against="", figure=1e3 * medians["scan"], unit="ms", at_most=20,
+        detail=f"`import click` {1e3 * medians['click']:.1f} ms",
     )  # fmt: skip
