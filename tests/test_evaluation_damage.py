@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from nanogen_core.errors import DataError
 from nanogen_core.tensors import Batch
 from nanogen_data.loader import DataShard
-from nanogen_eval import progress, record, seal
+from nanogen_eval import gather, measure, progress, record, seal
 from nanogen_eval.cli.evaluate import evaluate
 from nanogen_eval.evaluate import Evaluation
 from nanogen_eval.options import BootstrapConfig, EvalOptions
@@ -291,3 +291,17 @@ def test_a_named_pipe_is_refused_without_blocking(tmp_path):
     os.mkfifo(tmp_path / "images.npz")
     ran = CliRunner().invoke(evaluate, [str(tmp_path / "images.npz"), "--output", str(tmp_path / "out")])
     assert "images.npz is not a regular file" in str(ran.exception)
+
+
+def test_a_process_deletes_no_state_of_another(tmp_path, monkeypatch):
+    """CI met it: both processes deleted one folder, and the slower one ended with "No such file or directory"."""
+    for module, name in ((gather, "wait"), (measure, "wait"), (measure, "gather")):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    monkeypatch.setattr(gather, "broadcast", lambda value, share: value)
+    monkeypatch.setattr(gather, "all_gather", lambda value, share: [value])
+    second = evaluation(tmp_path, share=DataShard(1, 2))
+    assert second.scores(Images(RandomImages())) == []
+    (state,) = (tmp_path / progress.FOLDER).rglob("*.safetensors")
+    assert state.name == progress.NAME.format(1)
+    evaluation(tmp_path).scores(Images(RandomImages()))  # the first process alone completes and deletes it
+    assert not (tmp_path / progress.FOLDER).exists()

@@ -128,9 +128,7 @@ class Evaluation:
             if self.folder is not None and scores:
                 with progress.writing(self.folder):
                     write_scores(self.folder, scores, note=self._states[-1] / progress.WRITTEN)
-            gather.wait(self.share)
-            while self._states:
-                progress.clear(self._states.pop())
+            self._delete_states()
         return scores
 
     def measure_part(self, target: EvalTarget, seeds: Sequence[int], part: DataShard) -> None:
@@ -213,6 +211,15 @@ class Evaluation:
             if writer.claim() and one.state is not None:
                 progress.clear(one.state)
         gather.wait(self.share)
+
+    def _delete_states(self) -> None:
+        """Delete the saved states of all processes. Rank 0 does it: two that delete one folder disturb each other."""
+        gather.wait(self.share)  # no process still saves
+        if not self.share.rank:
+            for state in self._states:
+                progress.clear(state)
+        self._states.clear()
+        gather.wait(self.share)  # no process already saves for its next evaluation
 
     # -- one pass ----------------------------------------------------------------------------------------------------
 
