@@ -27,6 +27,7 @@ from nanogen_train.checkpoint import checkpoint
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 from tests.processes import forked, scenarios
+from tests.processes.shared import filled_once
 
 LONGER = int(os.environ.get("NANOGEN_TORTURE", "1"))  # as many steps: `make torture`
 STEPS, HALF = 6 * LONGER, 3 * LONGER
@@ -92,14 +93,22 @@ EQUAL = [name for name in TOGETHER if not name.startswith(("stopped", "poisoned"
 
 
 class Launched:
+    """The folder of all trainings, and what the two processes said of theirs."""
+
     def __init__(self, folder: Path):
         self.folder = folder
-        for name, config in {**ALONE, "cached": flow(cache_latents=True)}.items():
-            train(config, folder / name)
-        for name in ("one-to-ddp", "one-to-fsdp"):
-            half_of(folder / "flow", folder / name)
-        plan = [{"name": n, "config": c, "folder": str(folder / n), **o} for n, (_, c, o) in TOGETHER.items()]
-        self.answers = launched(plan, folder)
+        self.answers: dict[str, Any] = json.loads((folder / "answers.json").read_text())
+
+
+def launch(folder: Path) -> None:
+    """Carry out all trainings in a folder."""
+    for name, config in {**ALONE, "cached": flow(cache_latents=True)}.items():
+        train(config, folder / name)
+    for name in ("one-to-ddp", "one-to-fsdp"):
+        half_of(folder / "flow", folder / name)
+    plan = [{"name": n, "config": c, "folder": str(folder / n), **o} for n, (_, c, o) in TOGETHER.items()]
+    (folder / "plan.json").write_text(json.dumps(plan))
+    forked.together(scenarios.main, str(folder / "plan.json"), str(folder / "answers.json"))
 
 
 def train(config: dict[str, Any], folder: Path, **options: Any) -> Pipeline:
@@ -113,13 +122,6 @@ def half_of(run: Path, folder: Path) -> Path:
     return folder
 
 
-def launched(plan: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
-    (folder / "plan.json").write_text(json.dumps(plan))
-    forked.together(scenarios.main, str(folder / "plan.json"), str(folder / "answers.json"))
-    found: dict[str, Any] = json.loads((folder / "answers.json").read_text())
-    return found
-
-
 def processes(words: list[str]) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run([*LAUNCH, *words], capture_output=True, text=True, env=environment, timeout=600)
@@ -127,7 +129,7 @@ def processes(words: list[str]) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Launched:
-    return Launched(tmp_path_factory.mktemp("processes"))
+    return Launched(filled_once(tmp_path_factory, "processes", launch))
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from nanogen_train.checkpoint import checkpoint
 from nanogen_train.logging import metrics_log
 from nanogen_train.trainer.loop import Run
 from tests.processes import forked, scenarios
+from tests.processes.shared import filled_once
 
 STEPS, SAVED = 4, 3
 TRAIN: dict[str, Any] = {
@@ -81,7 +82,11 @@ SAME = [("rae", "rae-fsdp"), ("rae", "rae-step"), ("gan-ddp", "gan-fsdp"), ("rep
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of all trainings."""
-    folder = tmp_path_factory.mktemp("stages")
+    return filled_once(tmp_path_factory, "stages", launch)
+
+
+def launch(folder: Path) -> None:
+    """Carry out all trainings in a folder."""
     for name, config in ALONE.items():
         Run(build_pipeline(config), folder / name).train()
     plan: list[dict[str, Any]] = [
@@ -92,7 +97,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             scenario["killed"] = str(folder / scenario["name"].replace("resumed", "fsdp"))
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     forked.together(scenarios.main, str(folder / "plan.json"), str(folder / "answers.json"), CUDA_VISIBLE_DEVICES="")
-    return folder
 
 
 def state(run: Path) -> dict[str, torch.Tensor]:
