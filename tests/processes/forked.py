@@ -15,15 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(
-    [
-        "tests.processes.unflushed",
-        "torch._dynamo",
-        "nanogen_core.cli.main",
-        "nanogen_train.trainer.loop",
-        "nanogen_openmoji.drawings",
-    ]
-)
+SERVER.set_forkserver_preload(["tests.processes.preloaded"])
 
 
 def nanogen(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -306,7 +307,8 @@ class Run:
             parts = [(self._prepare(part), part_slots) for part, part_slots in parts]
         # for dropout and other users of the global generator
         torch.manual_seed(key(self.seed, "step", self.step, processes.rank()))
-        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        if "torch._inductor.cudagraph_trees" in sys.modules:  # the call would import the compiler, which takes seconds
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         scalars: dict[str, Tensor] = {}
         with self.statistics.counting(len(slots)):
             for phase in phases:

@@ -1,0 +1,21 @@
+"""What the server of `forked` imports once, so that its processes begin with it."""
+
+# ruff: noqa: E402, F401
+
+import gc
+
+import torch._dynamo
+
+from nanogen_files.torchao_messages import hide_torchao_messages
+from tests.processes import unflushed
+
+hide_torchao_messages()  # as the command line does
+
+import torch.utils.tensorboard
+import transformers.models.bert.modeling_bert  # of the captions of the drawings
+
+import nanogen_core.cli.main
+import nanogen_openmoji.class_images
+import nanogen_train.trainer.loop
+
+gc.freeze()  # the processes' collections need not walk through all of this
