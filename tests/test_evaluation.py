@@ -244,7 +244,7 @@ def evaluated(*words):
 
 
 def test_a_killed_evaluation_resumes_to_identical_files(run_folder, tmp_path):
-    words = (run_folder, "--count", 700, "--batch-size", 4, "--intervals", 20, "--save-every", 0, "--keep-images")
+    words = (run_folder, "--count", 280, "--batch-size", 4, "--intervals", 20, "--save-every", 0, "--keep-images")
     line, environment = command(*words, "--output", tmp_path / "killed")
     process = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -256,12 +256,12 @@ def test_a_killed_evaluation_resumes_to_identical_files(run_folder, tmp_path):
     assert process.wait() == -signal.SIGKILL
     (state,) = (tmp_path / "killed").rglob("process-*.safetensors")
     done = storage.read_tensors(state)["done"]
-    assert 0 < int(done.sum()) < 700
+    assert 0 < int(done.sum()) < 280
     evaluated(*words, "--output", tmp_path / "killed")
     evaluated(*words, "--output", tmp_path / "whole")
     assert (tmp_path / "killed" / "scores.json").read_text() == (tmp_path / "whole" / "scores.json").read_text()
     pictures = sorted((tmp_path / "whole").rglob("*.png"))
-    assert len(pictures) == 700
+    assert len(pictures) == 280
     for picture in pictures:
         other = tmp_path / "killed" / picture.relative_to(tmp_path / "whole")
         assert other.read_bytes() == picture.read_bytes()
