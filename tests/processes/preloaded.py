@@ -2,8 +2,6 @@
 
 # ruff: noqa: E402, F401
 
-import gc
-
 import torch._dynamo
 
 from nanogen_files.torchao_messages import hide_torchao_messages
@@ -17,5 +15,3 @@ import transformers.models.bert.modeling_bert  # of the captions of the drawings
 import nanogen_core.cli.main
 import nanogen_openmoji.class_images
 import nanogen_train.trainer.loop
-
-gc.freeze()  # the processes' collections need not walk through all of this
