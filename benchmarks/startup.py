@@ -1,25 +1,22 @@
 """Start-up time of `nanogen --help` and of the plugin scan, compared with `python -c "import click"`.
 
 Run `python benchmarks/startup.py`. Prints medians and minima in seconds. The load of the machine affects the minima
-least. Processes run in turn, so that the load affects all of them. All modules are in one folder and loaded from
-bytecode, as from installed wheels: in an editable checkout each import searches one folder per distribution.
+least. Processes run in turn, so that the load affects all of them. Modules are loaded from bytecode, as from
+installed wheels.
 """
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
-from pathlib import Path
 
 ROUNDS = 15
 COMMANDS = {
-    "click": [sys.executable, "-S", "-c", "import click"],
-    "help": [sys.executable, "-S", "-m", "nanogen_core", "--help"],
+    "click": [sys.executable, "-c", "import click"],
+    "help": [sys.executable, "-m", "nanogen_core", "--help"],
 }
 SCAN = """
 import importlib.metadata, time
@@ -30,25 +27,15 @@ print(time.perf_counter() - start)
 """
 
 
-def seconds(command: list[str], folder: str, environment: dict[str, str]) -> float:
+def seconds(command: list[str], environment: dict[str, str]) -> float:
     start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, env=environment)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     return time.perf_counter() - start
 
 
-def scan(folder: str, environment: dict[str, str]) -> float:
-    command = [sys.executable, "-S", "-c", SCAN]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder, env=environment)
+def scan(environment: dict[str, str]) -> float:
+    done = subprocess.run([sys.executable, "-c", SCAN], check=True, capture_output=True, text=True, env=environment)
     return float(done.stdout)
-
-
-def packages_in(folder: str) -> str:
-    """Copy the packages of this checkout into one folder, and return the module path of an installation from wheels."""
-    root = Path(__file__).parents[1]
-    for package in (root / "nanogen_core", *root.glob("plugins/*/nanogen_*")):
-        if (package / "__init__.py").exists():
-            shutil.copytree(package, Path(folder) / package.name, ignore=shutil.ignore_patterns("__pycache__"))
-    return os.pathsep.join([folder, sysconfig.get_paths()["purelib"]])
 
 
 def medians() -> dict[str, float]:
@@ -60,11 +47,11 @@ def measured() -> dict[str, list[float]]:
     """Return the seconds of each command and of the scan in every round but the first, which writes the bytecode."""
     taken: dict[str, list[float]] = {name: [] for name in (*COMMANDS, "scan")}
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPATH": packages_in(folder)}
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
         for _ in range(ROUNDS + 1):
             for name, command in COMMANDS.items():
-                taken[name].append(seconds(command, folder, environment))
-            taken["scan"].append(scan(folder, environment))
+                taken[name].append(seconds(command, environment))
+            taken["scan"].append(scan(environment))
     return {name: values[1:] for name, values in taken.items()}
 
 
