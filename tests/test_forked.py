@@ -1,4 +1,4 @@
-"""The processes of the tests begin with their imports, and a training imports nothing that takes seconds."""
+"""The test processes start with their modules loaded. A training does not import the compiler of torch."""
 
 import yaml
 
@@ -8,6 +8,13 @@ from tests.processes import forked
 def test_the_server_has_imported_its_list():
     """An ImportError in the list would be silent."""
     ended = forked.python("import sys; assert 'tests.processes.preloaded' in sys.modules")
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_training_loop_knows_the_module_of_cuda_graphs():
+    """The loop marks steps only if this module is loaded. A rename in torch would end the marks in silence."""
+    code = "import sys, torch; torch.compiler.cudagraph_mark_step_begin()\n"
+    ended = forked.python(code + "assert 'torch._inductor.cudagraph_trees' in sys.modules")
     assert ended.returncode == 0, ended.stderr
 
 

@@ -93,7 +93,7 @@ EQUAL = [name for name in TOGETHER if not name.startswith(("stopped", "poisoned"
 
 
 class Launched:
-    """The folder of all trainings, and what the two processes said of theirs."""
+    """The folder of all trainings, and the answers of the two processes, by name of the training."""
 
     def __init__(self, folder: Path):
         self.folder = folder

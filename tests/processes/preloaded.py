@@ -1,4 +1,4 @@
-"""What the server of `forked` imports once, so that its processes begin with it."""
+"""The modules that the fork server of `forked` imports once. Its processes start with them loaded."""
 
 # ruff: noqa: E402, F401
 

@@ -213,7 +213,7 @@ class Evaluation:
         gather.wait(self.share)
 
     def _delete_states(self) -> None:
-        """Delete the saved states of all processes. Rank 0 does it: two that delete one folder disturb each other."""
+        """Delete the saved states of all processes, on rank 0: two processes cannot delete the same folder."""
         gather.wait(self.share)  # no process still saves
         if not self.share.rank:
             for state in self._states:
